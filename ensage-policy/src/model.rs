@@ -1,0 +1,402 @@
+//! The policy as values: what a configuration means once every word of it has been checked.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::authority::{Host, HostPattern};
+use crate::glob::Glob;
+
+/// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// The path, as records and `explain` print it.
+    pub path: Arc<str>,
+    /// Line in the file, from 1; 0 for the embedded default.
+    pub line: u32,
+}
+
+/// What happens to a call that the policy does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    Enforce,
+    /// It goes on and is recorded as one that would have been refused.
+    Observe,
+}
+
+impl Mode {
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+/// How far an agent's reach is structural.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Only the proxy variables lead it here.
+    Advisory,
+    /// Its own network namespace.
+    Contained,
+}
+
+/// One immutable generation of the policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Counts up from 1 with each accepted load of one gateway; set by the gateway.
+    pub generation: u64,
+    /// Lower-case hex SHA-256 of the file's bytes.
+    pub sha256: Arc<str>,
+    /// The file, absolute; absent for the embedded default.
+    pub file: Option<PathBuf>,
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[audit]`
+    pub audit: Audit,
+    /// `[agent.NAME]`; the catalogue is not in here.
+    pub agents: Vec<AgentDefinition>,
+    /// `[enclave.NAME]`, in the order of the file.
+    pub enclaves: Vec<Arc<Enclave>>,
+    /// `[credential.NAME]`, in the order of the file.
+    pub credentials: Vec<Arc<Credential>>,
+}
+
+/// Where clients may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address; port 0 picks one.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What becomes of a client that is no known agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unattributed {
+    /// Refused.
+    Deny,
+    /// Treated as a member of this enclave.
+    Enclave(Arc<str>),
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Listeners of the whole gateway.
+    pub listen: Vec<Listen>,
+    /// Default of `enclave.mode`.
+    pub mode: Mode,
+    /// Clients that match nothing.
+    pub unattributed: Unattributed,
+    /// Longest life of a session.
+    pub session_ttl: Duration,
+    /// Whether the built-in agent catalogue counts.
+    pub catalogue: bool,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+}
+
+/// A source of trust anchors for upstream certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// The operating system's store.
+    System,
+    /// A PEM bundle.
+    File(PathBuf),
+}
+
+/// One entry of `upstream.resolve`: a name that is never looked up.
+#[derive(Clone, Debug)]
+pub struct Resolve {
+    /// The asked name and port.
+    pub from: HostPattern,
+    /// The address that is dialled.
+    pub to: IpAddr,
+    /// The port that is dialled; absent keeps the asked port.
+    pub port: Option<u16>,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Trust anchors.
+    pub roots: Vec<Roots>,
+    /// Fixed addresses.
+    pub resolve: Vec<Resolve>,
+    /// Resolvers; none means the system's.
+    pub dns: Vec<SocketAddr>,
+    /// Special-purpose ranges that may be dialled.
+    pub private_addresses: Vec<IpNet>,
+}
+
+/// `[limits]`: bytes, counts and waits, none of them 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes held of one undecided message.
+    pub body_hold: u64,
+    /// Most bytes held by all exchanges together.
+    pub held_total: u64,
+    /// Most bytes of a coded request after decoding.
+    pub decoded: u64,
+    /// Most bytes of one message head.
+    pub header: u64,
+    /// Most bytes of one request target.
+    pub target: u64,
+    /// Most field lines of one head.
+    pub header_lines: u64,
+    /// Most client connections in all.
+    pub connections: u64,
+    /// Most client connections of one session.
+    pub per_client: u64,
+    /// Most streams of one HTTP/2 connection.
+    pub streams: u64,
+    /// Longest wait for a client's head or handshake.
+    pub head_timeout: Duration,
+    /// Longest wait for a TCP connection upstream.
+    pub dial_timeout: Duration,
+    /// Longest wait for an upstream's response head.
+    pub upstream_head_timeout: Duration,
+    /// Longest silence on a kept-alive connection.
+    pub idle_timeout: Duration,
+}
+
+/// `[audit]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// A response ends only when its record is on disk.
+    pub sync: bool,
+    /// Age at which whole closed segments are dropped.
+    pub retain: Duration,
+    /// Bytes at which a segment is closed.
+    pub segment: u64,
+}
+
+/// `[agent.NAME]`: keys are ANDed.
+#[derive(Clone, Debug)]
+pub struct AgentDefinition {
+    /// The name.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub rule: Rule,
+    /// Glob on the resolved executable path.
+    pub exe: Option<Glob>,
+    /// Glob on the absolute script path.
+    pub script: Option<Glob>,
+    /// Lower-case hex digests of the executable.
+    pub sha256: Vec<String>,
+    /// Folders of its own state.
+    pub state: Vec<PathBuf>,
+}
+
+/// `[enclave.NAME]`
+#[derive(Clone, Debug)]
+pub struct Enclave {
+    /// The name.
+    pub name: Arc<str>,
+    /// `enclave.NAME`
+    pub rule: Rule,
+    /// Names of the agents that belong to it, `*` not among them.
+    pub agents: Vec<Arc<str>>,
+    /// `agents` has `*`.
+    pub any_agent: bool,
+    /// Working folders that choose it, absolute.
+    pub folders: Vec<PathBuf>,
+    /// Effective mode.
+    pub mode: Mode,
+    /// Least tier an agent must have.
+    pub require: Tier,
+    /// Listeners whose clients belong to it.
+    pub listen: Vec<Listen>,
+    /// Hosts answered 403 without any contact, with the rule of each.
+    pub closed: Vec<(HostPattern, Rule)>,
+    /// Plain HTTP reach, in the order of the file.
+    pub http: Vec<HttpRule>,
+    /// LLM providers.
+    pub llm: Vec<LlmRule>,
+    /// MCP servers.
+    pub mcp: Vec<McpRule>,
+}
+
+/// URL scheme of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
+    /// The name as it stands in a URL.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port of a URL that names none.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// `[[enclave.NAME.http]]`
+#[derive(Clone, Debug)]
+pub struct HttpRule {
+    /// `enclave.NAME.http[N]`
+    pub rule: Rule,
+    /// Which hosts and ports.
+    pub host: HostPattern,
+    /// Which scheme; both only in the embedded default.
+    pub schemes: Vec<Scheme>,
+    /// Allowed methods; `None` = all.
+    pub methods: Option<Vec<String>>,
+    /// Allowed paths; `None` = all.
+    pub paths: Option<Vec<Glob>>,
+    /// Special-purpose ranges that this entry may dial.
+    pub addresses: Vec<IpNet>,
+    /// Whether an Upgrade may pass.
+    pub websocket: bool,
+    /// Whether MCP to this host passes unread.
+    pub undeclared_mcp: bool,
+    /// The credential's name, named or implied.
+    pub credential: Option<Arc<str>>,
+}
+
+/// The LLM APIs that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LlmApi {
+    /// Anthropic Messages.
+    Anthropic,
+}
+
+/// `[enclave.NAME.llm.PROVIDER]`
+#[derive(Clone, Debug)]
+pub struct LlmRule {
+    /// The entry's name.
+    pub name: Arc<str>,
+    /// `enclave.NAME.llm.PROVIDER`
+    pub rule: Rule,
+    /// Which API it speaks.
+    pub api: LlmApi,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Allowed models.
+    pub models: Vec<Glob>,
+    /// The list `models`, or the entry where it is absent.
+    pub models_rule: Rule,
+    /// Server-side tools and connectors that may be asked for.
+    pub provider_tools: Vec<Arc<str>>,
+    /// The list `provider_tools`, or the entry where it is absent.
+    pub provider_tools_rule: Rule,
+    /// Special-purpose ranges that this entry may dial.
+    pub addresses: Vec<IpNet>,
+    /// The credential's name.
+    pub credential: Option<Arc<str>>,
+}
+
+/// A glob of a list, with the rule that it is.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The pattern.
+    pub glob: Glob,
+    /// `...tools[2]`
+    pub rule: Rule,
+}
+
+/// `[enclave.NAME.mcp.SERVER]`
+#[derive(Clone, Debug)]
+pub struct McpRule {
+    /// The entry's name.
+    pub name: Arc<str>,
+    /// `enclave.NAME.mcp.SERVER`
+    pub rule: Rule,
+    /// Scheme of `url`.
+    pub scheme: Scheme,
+    /// Host of `url`.
+    pub host: Host,
+    /// Port of `url`.
+    pub port: u16,
+    /// Path of `url` as written, one trailing slash taken off.
+    pub path: String,
+    /// Query of `url`, without the question mark.
+    pub query: Option<String>,
+    /// Revisions that may be spoken; never empty.
+    pub revisions: Vec<ensage_mcp::Revision>,
+    /// Request headers let through besides the standard ones, lower case.
+    pub headers: Vec<String>,
+    /// The credential's name.
+    pub credential: Option<Arc<str>>,
+    /// Allowed tools.
+    pub tools: Vec<Listed>,
+    /// The list `tools`, or the entry where it is absent.
+    pub tools_rule: Rule,
+    /// Allowed resources.
+    pub resources: Vec<Listed>,
+    /// Allowed prompts.
+    pub prompts: Vec<Listed>,
+    /// What the server may ask of the agent.
+    pub server_requests: Vec<Arc<str>>,
+    /// Special-purpose ranges that this entry may dial.
+    pub addresses: Vec<IpNet>,
+    /// Whether definitions are pinned.
+    pub pin: bool,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The vault file.
+    Vault,
+    /// An environment variable of the gateway, read once.
+    Env(String),
+}
+
+/// The one place in a request where a credential belongs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// `authorization: Bearer SECRET`
+    Bearer,
+    /// A header whose whole value is the secret; lower-case name.
+    Header(String),
+}
+
+/// `[credential.NAME]`
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The name.
+    pub name: Arc<str>,
+    /// `credential.NAME`
+    pub rule: Rule,
+    /// Where the secret is.
+    pub source: Source,
+    /// Where it goes; never empty.
+    pub slots: Vec<Slot>,
+    /// Which hosts; never empty.
+    pub hosts: Vec<HostPattern>,
+    /// Which paths; `None` = all.
+    pub paths: Option<Vec<Glob>>,
+    /// Prefix of its placeholders.
+    pub placeholder: String,
+    /// Variables in which `run` hands a placeholder over.
+    pub env: Vec<String>,
+    /// A request without any credential gets it too.
+    pub inject: bool,
+    /// Life of a placeholder.
+    pub ttl: Duration,
+}
