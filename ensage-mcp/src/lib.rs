@@ -5,6 +5,9 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod json;
+pub mod llm;
+
 mod revision;
 
 pub use revision::Revision;

@@ -1,0 +1,1 @@
+//! Calls to LLM providers and what they answer.
