@@ -1,0 +1,295 @@
+//! Server-sent events: the stream of the HTML standard (section 9.2.6), cut into events with their bytes as sent.
+
+mod encode;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+pub use encode::encode;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// What an event may need to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one event, line ends and comments included.
+    pub event_bytes: usize,
+}
+
+impl Limits {
+    /// Limits for events of so many bytes.
+    pub const fn new(event_bytes: usize) -> Self {
+        Self { event_bytes }
+    }
+}
+
+impl Default for Limits {
+    /// 4 MiB, where the MCP SDKs stop too.
+    fn default() -> Self {
+        Self::new(4 << 20)
+    }
+}
+
+/// A stretch of the stream. The `raw` bytes of all of them are the stream, but for an unterminated end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The bytes as sent, up to the blank line and with it.
+    pub raw: &'a [u8],
+    /// What this stretch is.
+    pub part: Part,
+    /// The `event` field, empty if there is none (a client then says `message`).
+    pub name: Cow<'a, str>,
+    /// The `data` lines joined by LF, not yet known to be UTF-8; `None` if there are none, and then a client
+    /// makes no event of this stretch.
+    pub data: Option<&'a [u8]>,
+    /// The `id` field, without those that hold NUL.
+    pub id: Option<Cow<'a, str>>,
+    /// The `retry` field in milliseconds.
+    pub retry: Option<u64>,
+    /// Bytes of `raw` before the first line: 3 if the stream begins with a byte order mark.
+    before: usize,
+}
+
+/// What a stretch of the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Lines with the blank one that ends them, or a comment that stands alone.
+    Whole,
+    /// The LF of a CR LF whose CR ended the stretch before, and which came in a later chunk: it goes or stays
+    /// with that one.
+    Tail,
+}
+
+/// Why a stream is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SseError {
+    /// An event is longer than [`Limits::event_bytes`].
+    #[error("server-sent event longer than {limit} bytes")]
+    TooLong {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Cuts a stream into events, whatever its chunks are.
+///
+/// An event is given out as soon as its blank line is there, and held no longer than that.
+///
+/// ```
+/// use ensage_mcp::sse::{Decoder, Limits};
+/// let mut decoder = Decoder::new(Limits::default());
+/// let mut seen = Vec::new();
+/// for chunk in [": hi\r\nda", "ta: {\r", "\ndata: }\n\n"] {
+///     decoder.feed(chunk.as_bytes(), |event| seen.extend(event.data.map(<[u8]>::to_vec)))?;
+/// }
+/// assert_eq!(seen, [b"{\n}"]);
+/// # Ok::<(), ensage_mcp::sse::SseError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    /// The lines of the event so far: `line <= held.len() <= event_bytes`.
+    held: Vec<u8>,
+    /// Where in `held` the unfinished line begins.
+    line: usize,
+    fields: Fields,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing seen yet: a byte order mark may come.
+    Fresh,
+    /// Inside the stream.
+    Running,
+    /// The last byte was the CR that ended a line: an LF belongs to it.
+    AfterCr,
+    /// Given up.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct Fields {
+    before: usize,
+    /// The event was given out: the next byte begins a new one.
+    given: bool,
+    name: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    id: Option<Vec<u8>>,
+    retry: Option<u64>,
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, held: Vec::new(), line: 0, fields: Fields::default(), state: State::Fresh }
+    }
+
+    /// Takes the next bytes and gives out each stretch that they end.
+    ///
+    /// # Errors
+    /// [`SseError::TooLong`], and then for ever.
+    pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(Event<'_>)) -> Result<(), SseError> {
+        let mut rest = chunk;
+        while let Some(event) = self.pull(&mut rest)? {
+            each(event);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes off the front of `input` until a stretch ends; `None` when they are used up.
+    ///
+    /// # Errors
+    /// As [`Decoder::feed`].
+    pub fn pull(&mut self, input: &mut &[u8]) -> Result<Option<Event<'_>>, SseError> {
+        if self.fields.given {
+            self.start_event();
+        }
+        loop {
+            match self.step(input)? {
+                Progress::Starved => return Ok(None),
+                Progress::Line => {}
+                Progress::Ended(part) => {
+                    self.fields.given = true;
+                    return Ok(Some(self.event(part)));
+                }
+            }
+        }
+    }
+
+    /// What is held of an event that has not ended; a client throws it away at the end of the stream.
+    pub fn unterminated(&self) -> &[u8] {
+        if self.fields.given { &[] } else { &self.held }
+    }
+
+    fn start_event(&mut self) {
+        self.held.clear();
+        self.line = 0;
+        self.fields.data.clear();
+        self.fields.name.clear();
+        self.fields = Fields {
+            data: std::mem::take(&mut self.fields.data),
+            name: std::mem::take(&mut self.fields.name),
+            ..Fields::default()
+        };
+    }
+
+    fn step(&mut self, input: &mut &[u8]) -> Result<Progress, SseError> {
+        if self.state == State::Failed {
+            return Err(SseError::TooLong { limit: self.limits.event_bytes });
+        }
+        if input.is_empty() {
+            return Ok(Progress::Starved);
+        }
+        if self.state == State::AfterCr {
+            self.state = State::Running;
+            if let Some(rest) = input.strip_prefix(b"\n") {
+                *input = rest;
+                let tail = self.held.is_empty();
+                self.hold(b"\n")?;
+                self.line = self.held.len();
+                return Ok(if tail { Progress::Ended(Part::Tail) } else { Progress::Line });
+            }
+        }
+        let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
+            self.hold(input)?;
+            *input = &[];
+            return Ok(Progress::Starved);
+        };
+        let (content, from_end) = input.split_at(end);
+        self.hold(content)?;
+        let line_end = self.held.len();
+        let ending: &[u8] = match from_end {
+            [b'\r', b'\n', ..] => b"\r\n",
+            [b'\r', ..] => b"\r",
+            _ => b"\n",
+        };
+        self.hold(ending)?;
+        *input = from_end.get(ending.len()..).unwrap_or_default();
+        let first = self.state == State::Fresh;
+        self.state = if ending == b"\r" && input.is_empty() { State::AfterCr } else { State::Running };
+        Ok(self.end_line(line_end, first))
+    }
+
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), SseError> {
+        let limit = self.limits.event_bytes;
+        if self.held.len().saturating_add(bytes.len()) > limit {
+            self.state = State::Failed;
+            return Err(SseError::TooLong { limit });
+        }
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Reads the line that ends at `end` in `held`, before its line end.
+    fn end_line(&mut self, end: usize, first_of_stream: bool) -> Progress {
+        let first_of_event = self.line == 0;
+        let mut line = self.held.get(self.line..end).unwrap_or_default();
+        if first_of_stream && let Some(rest) = line.strip_prefix(BOM) {
+            line = rest;
+            self.fields.before = BOM.len();
+        }
+        self.line = self.held.len();
+        if line.is_empty() {
+            return Progress::Ended(Part::Whole);
+        }
+        if line.first() == Some(&b':') {
+            // A comment before all fields is a keep-alive: it must not wait for an event, nor fill one up.
+            return if first_of_event { Progress::Ended(Part::Whole) } else { Progress::Line };
+        }
+        self.fields.take(line);
+        Progress::Line
+    }
+
+    fn event(&self, part: Part) -> Event<'_> {
+        let fields = &self.fields;
+        Event {
+            raw: &self.held,
+            part,
+            name: String::from_utf8_lossy(&fields.name),
+            data: fields.has_data.then_some(fields.data.as_slice()),
+            id: fields.id.as_deref().map(String::from_utf8_lossy),
+            retry: fields.retry,
+            before: fields.before,
+        }
+    }
+}
+
+enum Progress {
+    Starved,
+    Line,
+    Ended(Part),
+}
+
+impl Fields {
+    fn take(&mut self, line: &[u8]) {
+        let (field, value) = split_field(line);
+        match field {
+            b"event" => value.clone_into(&mut self.name),
+            b"data" => {
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.has_data = true;
+                self.data.extend_from_slice(value);
+            }
+            b"id" if !value.contains(&0) => self.id = Some(value.to_vec()),
+            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
+                self.retry = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The name and value of a line that is neither blank nor a comment.
+fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
+    let Some(colon) = memchr::memchr(b':', line) else { return (line, &[]) };
+    let (field, rest) = line.split_at(colon);
+    let value = rest.get(1..).unwrap_or_default();
+    (field, value.strip_prefix(b" ").unwrap_or(value))
+}
