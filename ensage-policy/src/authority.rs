@@ -1,8 +1,132 @@
-//! Hosts and ports in one spelling.
+//! Hosts and ports in one spelling: the only place where spellings are made equal (design P3).
 
-/// A host in one spelling.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Host;
-/// Which hosts a rule means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPattern;
+mod address;
+mod host;
+mod pattern;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressRefused, may_dial, special_purpose};
+pub use host::{Host, InvalidHost};
+pub use pattern::{Fit, HostPattern, Hosts, Ports};
+
+use std::fmt;
+
+use crate::reason::Reason;
+
+/// Longest input that is looked at: a name has at most 253 bytes once it is ASCII, and no spelling of one needs more.
+const INPUT_BYTES_MAX: usize = 1024;
+
+/// Why bytes are no host and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// Neither host nor port.
+    #[error("the authority is empty")]
+    Empty,
+    /// Over 1024 bytes.
+    #[error("the authority is longer than 1024 bytes")]
+    TooLong,
+    /// Not UTF-8.
+    #[error("the authority is not UTF-8")]
+    Encoding,
+    /// The part before the port.
+    #[error("bad host")]
+    Host(#[from] InvalidHost),
+    /// No port where one is required.
+    #[error("the port is missing")]
+    PortMissing,
+    /// Not 1 to 65535 in plain digits.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+}
+
+impl AuthorityError {
+    /// How a request with such an authority is refused.
+    ///
+    /// An odd spelling of an IP address is one that the enclave does not have, and looks like it; the rest is
+    /// malformed.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Host(InvalidHost::AddressSpelling) => Reason::AddressLiteral,
+            Self::Host(_) | Self::Empty | Self::TooLong | Self::Encoding | Self::PortMissing | Self::Port => {
+                Reason::MalformedAuthority
+            }
+        }
+    }
+}
+
+/// A canonical host with its port: equal if and only if they mean the same place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Authority {
+    /// The host.
+    pub host: Host,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+impl Authority {
+    /// Reads `host`, `host:port` or `[v6]:port`, as in a CONNECT target, a Host header or `:authority`.
+    ///
+    /// Without a port the default counts; where there is none (CONNECT, RFC 9110 section 9.3.6) it is an error.
+    ///
+    /// # Errors
+    /// Whatever two parsers could read in two ways, user information, an empty port or one with a leading zero.
+    ///
+    /// ```
+    /// use ensage_policy::authority::Authority;
+    /// let said = Authority::parse(b"Example.COM.:443", None)?;
+    /// assert_eq!(said.to_string(), "example.com:443");
+    /// assert_eq!(said, Authority::parse("example。com".as_bytes(), Some(443))?);
+    /// # Ok::<(), ensage_policy::authority::AuthorityError>(())
+    /// ```
+    pub fn parse(bytes: &[u8], default_port: Option<u16>) -> Result<Self, AuthorityError> {
+        if bytes.is_empty() {
+            return Err(AuthorityError::Empty);
+        }
+        if bytes.len() > INPUT_BYTES_MAX {
+            return Err(AuthorityError::TooLong);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| AuthorityError::Encoding)?;
+        let (host, port) = split(text)?;
+        let host = Host::parse(host)?;
+        let port = match port {
+            Some(digits) => parse_port(digits)?,
+            None => default_port.filter(|port| *port != 0).ok_or(AuthorityError::PortMissing)?,
+        };
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Splits off the port; the brackets stay at the host.
+fn split(text: &str) -> Result<(&str, Option<&str>), AuthorityError> {
+    if text.starts_with('[') {
+        let end = text.find(']').ok_or(InvalidHost::Brackets)?;
+        let (host, rest) = text.split_at(end + 1);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(InvalidHost::Brackets.into()),
+        };
+    }
+    match text.split_once(':') {
+        // An IPv6 address without brackets: where its port begins is a guess.
+        Some((_, port)) if port.contains(':') => Err(InvalidHost::Brackets.into()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+/// Reads 1 to 65535: plain digits, no sign, no space, no leading zero.
+fn parse_port(digits: &str) -> Result<u16, AuthorityError> {
+    if digits.is_empty() || digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(AuthorityError::Port);
+    }
+    digits.parse().map_err(|_| AuthorityError::Port)
+}
