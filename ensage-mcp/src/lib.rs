@@ -7,6 +7,7 @@
 
 pub mod json;
 pub mod llm;
+pub mod mcp;
 pub mod sse;
 
 mod revision;
