@@ -1,1 +1,185 @@
-//! path
+//! Request paths as rules see them: split at raw slashes, percent-decoded once (contract section 4).
+
+use std::fmt;
+
+use crate::glob::{Glob, Piece};
+
+#[cfg(test)]
+mod tests;
+
+/// Why a path can be read in more than one way; all of them are `ambiguous_path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Not in origin form.
+    #[error("the path does not begin with a slash")]
+    NotAbsolute,
+    /// `.` or `..`, raw, encoded, or appearing when a segment is decoded (`..%2f`); also with parameters (`..;x`).
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// NUL or another control character, raw or encoded.
+    #[error("the path has a control character")]
+    Control,
+    /// A backslash, raw or encoded: some servers take it for a slash.
+    #[error("the path has a backslash")]
+    Backslash,
+    /// A raw character that no request target has: a space, `?`, `#`, or one outside ASCII (RFC 9112 section 3.2).
+    #[error("the path has a character that must be encoded")]
+    Raw,
+}
+
+/// What makes a path unfit for a rule that names paths, though it may pass where none does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// `//`: many servers merge it.
+    #[error("the path has an empty segment")]
+    EmptySegment,
+    /// A percent sign that begins no encoded byte.
+    #[error("the path has a percent sign that encodes nothing")]
+    Percent,
+    /// Encoded bytes that are no UTF-8.
+    #[error("the path has encoded bytes that are not UTF-8")]
+    Encoding,
+}
+
+/// A path that can be read in one way only, but for its [`doubt`](Self::doubt).
+///
+/// It goes on as received; only comparisons see the decoded form.
+///
+/// ```
+/// use ensage_policy::{glob::Glob, path::RequestPath};
+/// let package = RequestPath::parse("/@scope%2fname")?;
+/// assert!(package.matches(&Glob::parse("/*").unwrap()));
+/// assert!(RequestPath::parse("/a/%2e%2e/b").is_err());
+/// # Ok::<(), ensage_policy::path::PathError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPath {
+    raw: String,
+    /// Decoded once; the empty ones included. Never empty.
+    segments: Vec<String>,
+    doubt: Option<Doubt>,
+}
+
+impl RequestPath {
+    /// Reads the path of a request target, without its query.
+    ///
+    /// # Errors
+    /// See [`PathError`].
+    pub fn parse(raw: &str) -> Result<Self, PathError> {
+        let Some(rest) = raw.strip_prefix('/') else { return Err(PathError::NotAbsolute) };
+        if let Some(bad) = raw.chars().find(|c| !c.is_ascii() || matches!(c, ' ' | '?' | '#') || c.is_ascii_control()) {
+            return Err(if bad.is_control() { PathError::Control } else { PathError::Raw });
+        }
+        let mut doubt = None;
+        let mut segments = Vec::new();
+        let mut parts = rest.split('/').peekable();
+        while let Some(segment) = parts.next() {
+            // An empty last segment is a trailing slash, any other one is `//`.
+            if segment.is_empty() && parts.peek().is_some() {
+                doubt = doubt.or(Some(Doubt::EmptySegment));
+            }
+            let (decoded, lossy) = decode(segment);
+            doubt = doubt.or(lossy);
+            check(&decoded)?;
+            segments.push(decoded);
+        }
+        Ok(Self { raw: raw.to_owned(), segments, doubt })
+    }
+
+    /// As received.
+    pub fn as_str(&self) -> &str {
+        &self.raw
+    }
+
+    /// Why no rule that names paths can take it: `ambiguous_path` there, nothing elsewhere.
+    pub const fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    /// True if the glob matches segment by segment; a decoded slash is no separator. Never with a doubt.
+    pub fn matches(&self, glob: &Glob) -> bool {
+        let pieces = self
+            .segments
+            .iter()
+            .flat_map(|segment| std::iter::once(Piece::Boundary).chain(segment.chars().map(Piece::Inside)));
+        self.doubt.is_none() && glob.matches_pieces(pieces)
+    }
+
+    /// The decoded path, if it is free of doubt and of slashes inside segments.
+    pub fn decoded(&self) -> Option<String> {
+        let plain = self.doubt.is_none() && !self.segments.iter().any(|segment| segment.contains('/'));
+        plain.then(|| self.segments.iter().fold(String::new(), |path, segment| path + "/" + segment))
+    }
+
+    /// How this path stands to the path of a governed endpoint.
+    ///
+    /// `endpoint` is written as in a URL; one trailing slash does not count on either side.
+    pub fn likeness(&self, endpoint: &str) -> Likeness {
+        let Ok(endpoint) = Self::parse(if endpoint.is_empty() { "/" } else { endpoint }) else {
+            return Likeness::Other;
+        };
+        match (self.decoded(), endpoint.decoded()) {
+            (Some(mine), Some(its)) if trim(&mine) == trim(&its) => Likeness::Same,
+            _ if self.loose() == endpoint.loose() => Likeness::Near,
+            _ => Likeness::Other,
+        }
+    }
+
+    /// The path as the most forgiving server reads it: no parameters, no empty segments, no case.
+    pub(crate) fn loose(&self) -> Vec<String> {
+        self.segments
+            .iter()
+            .flat_map(|segment| segment.split('/'))
+            .map(|piece| piece.split(';').next().unwrap_or(piece).trim().to_lowercase())
+            .filter(|piece| !piece.is_empty())
+            .collect()
+    }
+}
+
+/// How a path stands to the path of a governed endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// Another path.
+    Other,
+    /// Another path, which a forgiving server takes for the same: never to be opened by another rule.
+    Near,
+    /// The same path, however encoded.
+    Same,
+}
+
+impl fmt::Display for RequestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.raw)
+    }
+}
+
+fn trim(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// Decodes one segment once. What can't be decoded stays as text and is told.
+fn decode(segment: &str) -> (String, Option<Doubt>) {
+    let bytes = percent_encoding::percent_decode_str(segment).collect::<Vec<u8>>();
+    // Each encoded byte shortens the text by two.
+    let encoded = segment.len().saturating_sub(bytes.len()) / 2;
+    let percent = segment.matches('%').count() > encoded;
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, percent.then_some(Doubt::Percent)),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(Doubt::Encoding)),
+    }
+}
+
+fn check(decoded: &str) -> Result<(), PathError> {
+    if decoded.chars().any(char::is_control) {
+        return Err(PathError::Control);
+    }
+    if decoded.contains('\\') {
+        return Err(PathError::Backslash);
+    }
+    // Servlet containers cut `;parameters` before they resolve dots.
+    let dots = |piece: &str| matches!(piece.split(';').next(), Some("." | ".."));
+    if decoded.split('/').any(dots) {
+        return Err(PathError::DotSegment);
+    }
+    Ok(())
+}
