@@ -1,0 +1,95 @@
+//! `/proc/PID/stat` and `/proc/PID/status`, as proc(5) describes them.
+
+use std::fs;
+
+use super::{ProcError, failed};
+
+/// The fields of `/proc/PID/stat` that say who and whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) state: u8,
+    pub(crate) ppid: u32,
+    pub(crate) flags: u32,
+    pub(crate) start_time: u64,
+}
+
+/// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+impl Stat {
+    pub(crate) fn read(pid: u32) -> Result<Self, ProcError> {
+        let text = fs::read(format!("/proc/{pid}/stat")).map_err(|err| failed(pid, "stat", err))?;
+        Self::parse(&text).ok_or(ProcError::Malformed { pid, file: "stat" })
+    }
+
+    /// Reads one line. The name in field 2 is the process's own text and may hold blanks, newlines and `)`, so the
+    /// fields are counted from the last `)`.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let name_end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(text.get(name_end.checked_add(1)?..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let ppid = fields.next()?.parse().ok()?;
+        // Fields 5 to 8 are pgrp, session, tty_nr, tpgid; 10 to 21 counters and priorities.
+        let flags = fields.nth(4)?.parse().ok()?;
+        let start_time = fields.nth(12)?.parse().ok()?;
+        Some(Self { state, ppid, flags, start_time })
+    }
+
+    pub(crate) fn is_kernel_thread(&self) -> bool {
+        self.flags & KERNEL_THREAD != 0
+    }
+
+    /// Whether it still runs: a zombie holds nothing.
+    pub(crate) fn is_alive(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// The second number of the `Uid:` line.
+pub(crate) fn effective_uid(status: &[u8]) -> Option<u32> {
+    // `Name:` is the first line and escapes newlines, so no process can put an `Uid:` line of its own before it.
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    std::str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TAIL: &str = "S 41 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 22";
+
+    #[test]
+    fn the_name_never_shifts_the_fields() {
+        for name in ["sh", "a b", ") S 1 1", "x) R 1 (y", "new\nline", ""] {
+            let line = format!("42 ({name}) {TAIL}");
+            let want = Stat { state: b'S', ppid: 41, flags: 4_194_560, start_time: 9876 };
+            assert_eq!(Stat::parse(line.as_bytes()), Some(want), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_or_broken_line_is_refused() {
+        for line in ["", "42", "42 (sh)", "42 (sh) S", "42 (sh) S x 1", "42 (sh) S 41 7 7 0 -1 1 2 3"] {
+            assert_eq!(Stat::parse(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_effective_uid_is_the_second() {
+        assert_eq!(effective_uid(b"Name:\ta\nUid:\t1\t2\t3\t4\n"), Some(2));
+        assert_eq!(effective_uid(b"Name:\tUid:\nUid:\t1\t7\t3\t4\n"), Some(7));
+        assert_eq!(effective_uid(b"Name:\ta\n"), None);
+        assert_eq!(effective_uid(b"Uid:\t1\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>) {
+            let _ = Stat::parse(&text);
+            let _ = effective_uid(&text);
+        }
+    }
+}
