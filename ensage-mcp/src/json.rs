@@ -7,7 +7,7 @@ mod reader;
 mod twin;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::ops::Range;
