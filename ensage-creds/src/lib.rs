@@ -1,1 +1,22 @@
-//! placeholder
+//! Placeholders, the vault file, slots, egress substitution and response scrubbing.
+//!
+//! An agent holds a *placeholder*; the secret behind it is put in on the egress leg only. The way of one request:
+//! [`examine()`] says what its head carries, the gateway judges that, [`egress::fill`] writes the secret, and a
+//! [`Scrubber`] takes it out of what comes back.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
+)]
+
+pub mod egress;
+mod placeholder;
+mod secret;
+mod source;
+mod vault;
+
+pub use egress::Slot;
+pub use placeholder::{Grant, MintError, Placeholders, Scope, SessionId, Standing, TOKEN_BYTES, Who};
+pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secret, SecretError};
+pub use source::{Secrets, Source, Unavailable};
+pub use vault::{AgentAsk, AgentPlaceholder, KeySource, Meta, Vault, VaultError};

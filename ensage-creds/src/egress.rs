@@ -1,0 +1,108 @@
+//! The one place where a secret is written into a request.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Headers in which clients send credentials whatever the policy says of slots (contract section 5).
+pub(crate) static CREDENTIAL_HEADERS: [HeaderName; 5] = [
+    AUTHORIZATION,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// The one place in a request where a credential belongs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// `authorization: Bearer SECRET`
+    Bearer,
+    /// A header whose whole value is the secret.
+    Header(HeaderName),
+}
+
+impl Slot {
+    /// The header that holds it.
+    pub fn header(&self) -> &HeaderName {
+        match self {
+            Self::Bearer => &AUTHORIZATION,
+            Self::Header(name) => name,
+        }
+    }
+}
+
+/// Why a secret can't be written: our fault, and nothing may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    /// The value is no header value.
+    #[error("the secret can't be a header value")]
+    Unwritable,
+    /// The head has no room for one more field.
+    #[error("the request has too many header fields")]
+    Crowded,
+}
+
+/// Writes the secret into its slot, after [`clear`].
+///
+/// The only function that lets a secret out of this crate. The value is marked sensitive.
+///
+/// # Errors
+/// The headers then carry no credential at all, and the request must not be sent.
+pub fn fill(headers: &mut HeaderMap, slot: &Slot, secret: &Secret) -> Result<(), EgressError> {
+    clear(headers, slot);
+    let mut value = secret
+        .expose(|bytes| match slot {
+            Slot::Bearer => {
+                let mut text = Zeroizing::new(Vec::with_capacity(bytes.len().saturating_add(7)));
+                text.extend_from_slice(b"Bearer ");
+                text.extend_from_slice(bytes);
+                HeaderValue::from_bytes(&text)
+            }
+            Slot::Header(_) => HeaderValue::from_bytes(bytes),
+        })
+        .map_err(|_| EgressError::Unwritable)?;
+    value.set_sensitive(true);
+    headers.try_insert(slot.header().clone(), value).map_err(|_| EgressError::Crowded)?;
+    Ok(())
+}
+
+/// Takes out the slot's header, and every header in which clients send credentials: what stands there was judged to be
+/// the same placeholder, and a placeholder goes nowhere.
+pub fn clear(headers: &mut HeaderMap, slot: &Slot) {
+    for name in &CREDENTIAL_HEADERS {
+        headers.remove(name);
+    }
+    headers.remove(slot.header());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect()
+    }
+
+    fn check(slot: &Slot, before: &[(&'static str, &str)], after: &[(&'static str, &str)]) {
+        let secret = Secret::from_stdin(b"sk-real-0123456789\n".to_vec()).unwrap();
+        let mut map = headers(before);
+        fill(&mut map, slot, &secret).unwrap();
+        assert_eq!(map, headers(after), "{slot:?} {before:?}");
+        assert!(map[slot.header()].is_sensitive());
+        assert!(!format!("{map:?}").contains("sk-real"), "a sensitive value is not shown");
+    }
+
+    #[test]
+    fn the_slot_alone_holds_the_secret() {
+        let key = Slot::Header(HeaderName::from_static("x-api-key"));
+        let own = Slot::Header(HeaderName::from_static("x-token"));
+        let bearer = ("authorization", "Bearer sk-real-0123456789");
+        check(&Slot::Bearer, &[("accept", "*/*")], &[("accept", "*/*"), bearer]);
+        check(&Slot::Bearer, &[("authorization", "bearer ens_x")], &[bearer]);
+        check(&Slot::Bearer, &[("authorization", "a"), ("authorization", "b"), ("x-api-key", "c")], &[bearer]);
+        check(&key, &[("authorization", "a"), ("x-api-key", "b")], &[("x-api-key", "sk-real-0123456789")]);
+        check(&own, &[("proxy-authorization", "a"), ("x-token", "b")], &[("x-token", "sk-real-0123456789")]);
+    }
+}
