@@ -1,0 +1,215 @@
+//! `[gateway]`, `[upstream]` and `[audit]`: the gateway itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::Declared;
+use super::report::Code;
+use super::values::{Bounds, each};
+use super::walk::{Item, Table, Walk};
+use crate::authority::{Authority, HostPattern, Hosts, Ports};
+use crate::model::{Audit, Gateway, Listen, Mode, Resolve, Roots, Unattributed, Upstream};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+/// More threads than this are a slip of the keyboard.
+const WORKERS_MOST: u64 = 1024;
+
+pub(super) fn gateway(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Gateway {
+    let listen = match table.item("listen") {
+        Some(item) => listeners(&item, walk),
+        None => vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
+    };
+    let mode = mode(table.item("mode").as_ref(), walk).unwrap_or(Mode::Enforce);
+    let unattributed = table.item("unattributed").and_then(|item| unattributed(&item, walk, declared));
+    let bounds = Bounds { least: Duration::from_secs(1), most: 366 * DAY };
+    let session_ttl = table.item("session_ttl").and_then(|item| item.duration(walk, bounds));
+    let catalogue = table.item("catalogue").and_then(|item| item.flag(walk)).unwrap_or(true);
+    let bounds = Bounds { least: 1, most: WORKERS_MOST };
+    let workers = table.item("workers").and_then(|item| item.integer(walk, bounds)).unwrap_or(1);
+    table.close(walk);
+    Gateway {
+        listen,
+        mode,
+        unattributed: unattributed.unwrap_or(Unattributed::Deny),
+        session_ttl: session_ttl.unwrap_or(DAY / 2),
+        catalogue,
+        workers: usize::try_from(workers).unwrap_or(1),
+    }
+}
+
+pub(super) fn mode(item: Option<&Item<'_>>, walk: &mut Walk<'_>) -> Option<Mode> {
+    item?.choice(walk, MODES)
+}
+
+/// The listeners of a `listen` key, noted so that none is asked for twice.
+pub(super) fn listeners(item: &Item<'_>, walk: &mut Walk<'_>) -> Vec<Listen> {
+    let mut listeners = Vec::new();
+    for element in item.one_or_list(walk) {
+        let Some(listen) = element.listen(walk) else {
+            continue;
+        };
+        if let Listen::Tcp(address) = &listen
+            && address.port() != 0
+        {
+            if walk.listening.contains(address) {
+                let message = format!("{address} is already listened on");
+                walk.error(Code::Conflict, &element, message, "one listener belongs to one enclave or to the gateway");
+            }
+            walk.listening.push(*address);
+        }
+        listeners.push(listen);
+    }
+    listeners
+}
+
+fn unattributed(item: &Item<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Option<Unattributed> {
+    let text = item.text(walk)?;
+    if text == "deny" {
+        return Some(Unattributed::Deny);
+    }
+    declared.enclave(item, walk, text).map(Unattributed::Enclave)
+}
+
+pub(super) fn upstream(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Upstream {
+    let roots = table.item("roots");
+    let roots = match &roots {
+        Some(_) => each(roots.as_ref(), walk, root),
+        None => vec![Roots::System],
+    };
+    let resolve = table.table(walk, "resolve");
+    let resolve = resolved(&resolve, walk);
+    let dns = table.item("dns");
+    let dns = each(dns.as_ref(), walk, resolver);
+    let private_addresses = table.item("private_addresses");
+    let private_addresses = each(private_addresses.as_ref(), walk, Item::range);
+    let crl = table.item("crl");
+    let lists = each(crl.as_ref(), walk, |element, walk| walk.file_path(element));
+    if let Some(item) = crl.filter(|_| !lists.is_empty()) {
+        walk.not_yet(&item, "`upstream.crl`");
+    }
+    next_hop(&mut table, walk, declared);
+    table.close(walk);
+    Upstream { roots, resolve, dns, private_addresses }
+}
+
+fn root(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<Roots> {
+    match element.text(walk)? {
+        "system" => Some(Roots::System),
+        _ => walk.file_path(element).map(Roots::File),
+    }
+}
+
+fn resolver(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<SocketAddr> {
+    let address = element.socket_address(walk)?;
+    if address.port() == 0 {
+        walk.error(Code::BadValue, element, format!("{address} has port 0"), "write the resolver's port, usually 53");
+        return None;
+    }
+    Some(address)
+}
+
+/// `resolve`: the more exact name first, so that the first that fits is the one that counts.
+fn resolved(table: &Table<'_>, walk: &mut Walk<'_>) -> Vec<Resolve> {
+    let mut entries: Vec<Resolve> = Vec::new();
+    for (name, item) in table.named(walk) {
+        let Some(from) = resolved_name(&name, &item, walk) else {
+            continue;
+        };
+        if entries.iter().any(|other| other.from == from) {
+            let message = format!("{from} is resolved twice");
+            walk.report.error(Code::Conflict, &item.key, &item.path, message, "keep one of the two".to_owned());
+        }
+        if let Some((to, port)) = target(&item, walk) {
+            entries.push(Resolve { from, to, port });
+        }
+    }
+    entries.sort_by_key(|entry| {
+        let (width, depth) = match &entry.from.hosts {
+            Hosts::Exact(_) => (0, 0),
+            Hosts::Below(apex) => (1, apex.len()),
+            Hosts::Any => (2, 0),
+        };
+        (width, std::cmp::Reverse(depth), entry.from.ports == Ports::Any)
+    });
+    entries
+}
+
+fn resolved_name(name: &str, item: &Item<'_>, walk: &mut Walk<'_>) -> Option<HostPattern> {
+    match HostPattern::parse(name, 443) {
+        Ok(pattern) => Some(pattern),
+        Err(fault) if !name.is_empty() => {
+            let help = "write \"HOST:PORT\", such as \"api.example.com:443\" or \"*.example.com:443\"".to_owned();
+            let message = format!("{name:?} names no host: {fault}");
+            walk.report.error(Code::BadHost, &item.key, &item.path, message, help);
+            None
+        }
+        // Reported as a name already.
+        Err(_) => None,
+    }
+}
+
+fn target(item: &Item<'_>, walk: &mut Walk<'_>) -> Option<(IpAddr, Option<u16>)> {
+    let text = item.text(walk)?;
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some((address, None));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Some((address.ip(), Some(address.port()))),
+        Ok(_) | Err(_) => {
+            let help = "write \"IP\" or \"IP:PORT\"; the target is never looked up";
+            walk.error(Code::BadValue, item, format!("{text:?} is no address"), help);
+            None
+        }
+    }
+}
+
+/// `proxy`, `proxy_credential`, `no_proxy`.
+fn next_hop(table: &mut Table<'_>, walk: &mut Walk<'_>, declared: &Declared) {
+    if let Some(item) = table.item("proxy") {
+        if let Some(text) = item.text(walk) {
+            let authority = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+            match authority.map(|authority| Authority::parse(authority.as_bytes(), Some(80))) {
+                Some(Ok(_)) => walk.not_yet(&item, "`upstream.proxy`"),
+                Some(Err(_)) | None => {
+                    let message = format!("{text:?} is no address of a proxy");
+                    walk.error(Code::BadValue, &item, message, "write \"http://HOST:PORT\"");
+                }
+            }
+        }
+    } else if let Some(variable) = walk.env.proxy.clone() {
+        let message = format!("the proxy that {variable} names is not used by this version");
+        let help = "what is reached is reached directly, or not at all".to_owned();
+        walk.report.warning(Code::NotYet, &table.head, "upstream.proxy", message, help);
+    }
+    if let Some(item) = table.item("proxy_credential")
+        && let Some(name) = item.text(walk)
+        && declared.credential(&item, walk, name).is_some()
+    {
+        walk.not_yet(&item, "`upstream.proxy_credential`");
+    }
+    let no_proxy = table.item("no_proxy");
+    let hosts = each(no_proxy.as_ref(), walk, |element, walk| element.host_pattern(walk, 443));
+    if let Some(item) = no_proxy.filter(|_| !hosts.is_empty()) {
+        walk.not_yet(&item, "`upstream.no_proxy`");
+    }
+}
+
+pub(super) fn audit(mut table: Table<'_>, walk: &mut Walk<'_>) -> Audit {
+    let sync = table.item("sync").and_then(|item| item.flag(walk)).unwrap_or(false);
+    let bounds = Bounds { least: Duration::from_millis(1), most: 36_500 * DAY };
+    let retain = table.item("retain").and_then(|item| item.duration(walk, bounds)).unwrap_or(90 * DAY);
+    let bounds = Bounds { least: 1, most: 64 << 30 };
+    let segment = table.item("segment").and_then(|item| item.size(walk, bounds)).unwrap_or(64 << 20);
+    if let Some(item) = table.item("otlp")
+        && let Some(text) = item.text(walk)
+    {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            walk.not_yet(&item, "`audit.otlp`");
+        } else {
+            walk.error(Code::BadValue, &item, format!("{text:?} is no URL"), "write \"http://HOST:PORT\"");
+        }
+    }
+    table.close(walk);
+    Audit { sync, retain, segment }
+}
