@@ -10,12 +10,15 @@
 )]
 
 pub mod egress;
+mod examine;
+mod find;
 mod placeholder;
 mod secret;
 mod source;
 mod vault;
 
-pub use egress::Slot;
+pub use egress::{EgressError, Slot};
+pub use examine::{Finding, HostFit, Misuse, PathFit, Place, Site, examine, examine_trailers};
 pub use placeholder::{Grant, MintError, Placeholders, Scope, SessionId, Standing, TOKEN_BYTES, Who};
 pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secret, SecretError};
 pub use source::{Secrets, Source, Unavailable};
