@@ -95,6 +95,17 @@ fn usage_is_cumulative_and_the_last_word_counts() {
 }
 
 #[test]
+fn what_other_inferences_used_is_cumulative_too() {
+    let delta = |tokens| {
+        format!(
+            r#"{{"type":"message_delta","usage":{{"iterations":[{{"type":"compaction","input_tokens":{tokens},"output_tokens":1}}]}}}}"#
+        )
+    };
+    let usage = Usage { aside_input_tokens: 12, aside_output_tokens: 1, ..Usage::default() };
+    check(Framing::Sse, &sse(&[&delta(9), &delta(12)]), &Seen { usage, ..Seen::default() });
+}
+
+#[test]
 fn a_count_and_an_error_are_answers_too() {
     let counted = Seen { usage: Usage { input_tokens: Some(42), ..Usage::default() }, ..Seen::default() };
     check(Framing::Json, r#"{"input_tokens":42}"#, &counted);
@@ -133,6 +144,19 @@ fn an_event_over_the_limit_is_skipped_and_the_next_is_read() {
             ..Seen::default()
         };
         for chunk in [1000, 4096, body.len()] {
+            assert_eq!(observe(Framing::Sse, body.as_bytes(), chunk), expected, "{end:?} {chunk}");
+        }
+    }
+}
+
+#[test]
+fn an_event_whose_lines_just_fill_the_limit_ends_at_its_blank_line() {
+    let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+    let expected = Seen { stop_reason: Some("end_turn".into()), skipped: 1, ..Seen::default() };
+    for end in ["\n", "\r\n"] {
+        let line = format!("data: {}{end}", "y".repeat((256 << 10) - "data: ".len() - end.len()));
+        let body = format!("{line}{end}data: {stop}\n\n");
+        for chunk in [1000, line.len(), body.len()] {
             assert_eq!(observe(Framing::Sse, body.as_bytes(), chunk), expected, "{end:?} {chunk}");
         }
     }
