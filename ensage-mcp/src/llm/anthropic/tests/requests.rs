@@ -273,6 +273,7 @@ fn e10_duplicates_and_case_twins_are_refused_in_every_object_that_is_read() {
         with("\"mcp_\u{17f}ervers\":[]"),
         with("\"too\u{6c}S\":[]"),
         with(r#""Tools":[]"#),
+        saying(r#"{"type":"text","text":"","Cache_control":null}"#),
         with(r#""tools":[{"Type":"web_search_20250305","name":"w"}]"#),
         saying(r#"{"type":"image","Source":{"type":"url","url":"u"}}"#),
         saying(r#"{"type":"image","source":{"type":"base64","Url":"u"}}"#).replace("Url", "Type"),
