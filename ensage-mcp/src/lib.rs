@@ -5,6 +5,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod filter;
 pub mod json;
 pub mod llm;
 pub mod mcp;
