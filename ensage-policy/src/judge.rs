@@ -1,1 +1,249 @@
-//! judge
+//! The judging step: one exchange under one generation of the policy, step by step, to a permit or a refusal.
+//!
+//! ```text
+//! identity → reach → authority → protocol → method → path → classify → tool → model → credential
+//! ```
+//!
+//! Observe runs every step of enforce: [`Trial`] asks for the mode in one place, where a step has refused.
+
+mod credential;
+mod denial;
+mod enclave;
+mod explain;
+mod http;
+mod llm;
+mod mcp;
+mod permit;
+mod reach;
+mod route;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use credential::{CredentialFinding, HostFit, PathFit, SiteFit, bound, sites};
+pub use denial::{Denial, Step, Taken, Verdict};
+pub use enclave::{Hint, enclave_of};
+pub use explain::{Explanation, Question, explain};
+pub use mcp::ToolFilter;
+pub use permit::{BodyPermit, Fill, HeadPermit};
+pub use route::{Form, Governed, Route, RouteKind, form};
+pub use url::{Url, UrlError};
+
+use std::sync::Arc;
+
+use crate::authority::Authority;
+use crate::model::{Enclave, Mode, Policy, Rule, Scheme};
+use crate::path::RequestPath;
+use crate::reason::{Reason, Severity};
+use route::Asked;
+
+/// What the judging step must know of a request's head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadFacts<'a> {
+    /// The one authority that CONNECT target, SNI and Host agree on.
+    pub authority: &'a Authority,
+    /// The scheme it goes out with.
+    pub scheme: Scheme,
+    /// The HTTP method, as sent.
+    pub method: &'a str,
+    /// The path, as sent.
+    pub path: &'a RequestPath,
+    /// The query without the question mark, as sent.
+    pub query: Option<&'a str>,
+    /// True if it asks to leave HTTP (`upgrade`).
+    pub upgrade: bool,
+    /// What it carries as credential.
+    pub finding: &'a CredentialFinding,
+}
+
+/// One exchange being judged. It ends in a [`HeadPermit`] or a [`Denial`].
+#[derive(Debug)]
+pub struct Trial<'p> {
+    policy: &'p Policy,
+    enclave: &'p Arc<Enclave>,
+    mode: Mode,
+    steps: Vec<Taken>,
+    would: Option<Denial>,
+    reached: Option<(Authority, Scheme)>,
+    asked: Option<(Authority, Scheme, RequestPath)>,
+}
+
+impl<'p> Trial<'p> {
+    /// Begins with an exchange whose enclave is known; `mode` is the enclave's, or the session's own.
+    pub const fn begin(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Self {
+        Self { policy, enclave, mode, steps: Vec::new(), would: None, reached: None, asked: None }
+    }
+
+    /// The identity step: what speaks against this client, if anything does.
+    ///
+    /// # Errors
+    /// The refusal, where the mode does not let it pass.
+    pub fn identity(&mut self, against: Option<Reason>, message: &str) -> Result<(), Denial> {
+        let verdict = match against {
+            None => Ok(Some(self.enclave.rule.clone())),
+            Some(reason) => Err(Denial::new(reason, message).by(&self.enclave.rule)),
+        };
+        self.settle(Step::Identity, verdict)
+    }
+
+    /// Whether the host exists for this enclave; before DNS, and before any answer that would show that it does.
+    ///
+    /// A closed host passes: that it is closed is told inside TLS, by [`head`](Self::head).
+    ///
+    /// # Errors
+    /// `host_not_allowed`, `address_literal`, `port_not_allowed` or `scheme_not_allowed`.
+    pub fn reach(&mut self, to: &Authority, scheme: Scheme) -> Result<(), Denial> {
+        self.settle(Step::Reach, reach::reach(self.enclave, to, Some(scheme)).map(Some))?;
+        self.reached = Some((to.clone(), scheme));
+        Ok(())
+    }
+
+    /// The same for a CONNECT, whose scheme shows only inside.
+    ///
+    /// # Errors
+    /// `host_not_allowed`, `address_literal` or `port_not_allowed`.
+    pub fn connect(&mut self, to: &Authority) -> Result<(), Denial> {
+        self.settle(Step::Reach, reach::reach(self.enclave, to, None).map(Some))
+    }
+
+    /// Plain HTTP found inside a CONNECT: where only its scheme is not the enclave's, there is nothing to hide.
+    ///
+    /// # Errors
+    /// `protocol_not_allowed`, or as [`connect`](Self::connect).
+    pub fn plain_tunnel(&mut self, to: &Authority) -> Result<(), Denial> {
+        self.connect(to)?;
+        match reach::reach(self.enclave, to, Some(Scheme::Http)) {
+            Ok(_) => {
+                self.reached = Some((to.clone(), Scheme::Http));
+                Ok(())
+            }
+            // Nothing was let in by its name alone: what observe let pass above passes here.
+            Err(_) if self.would.is_some() => Ok(()),
+            Err(denial) => {
+                let message = "plain HTTP is not allowed in a tunnel to this host: use TLS";
+                Err(self.refuse(
+                    Step::Protocol,
+                    Denial { reason: Reason::ProtocolNotAllowed, message: message.into(), ..denial },
+                ))
+            }
+        }
+    }
+
+    /// Judges a head: which entry governs it, and whether that entry takes its method and path.
+    ///
+    /// # Errors
+    /// The first refusing step. A placeholder where it never belongs wins over the protocol and later.
+    pub fn head(&mut self, facts: &HeadFacts<'_>) -> Result<Route, Denial> {
+        let HeadFacts { authority, scheme, method, path, query, upgrade, finding } = *facts;
+        if self.reached.as_ref().is_none_or(|(to, by)| to != authority || *by != scheme) {
+            self.reach(authority, scheme)?;
+        }
+        self.open(authority)?;
+        self.settle(Step::Authority, Ok(None))?;
+        if let Some(misuse) = credential::misuse(self.policy, finding)
+            && misuse.reason.severity() == Severity::High
+        {
+            return Err(self.refuse(Step::Credential, misuse));
+        }
+        let governed = credential::governed(self.policy, self.enclave, authority);
+        let found = route::find(self.enclave, &Asked { authority, scheme, method, path, query });
+        if upgrade {
+            return Err(self.refuse(Step::Protocol, self.upgrade(&found)));
+        }
+        self.settle(Step::Protocol, Ok(None))?;
+        if matches!(method, "CONNECT" | "TRACE") {
+            // The one opens a tunnel in a tunnel, the other reflects what it is sent: no rule can mean them.
+            let denial = Denial::new(Reason::MethodNotAllowed, format!("{method} is never allowed inside a tunnel"));
+            return Err(self.refuse(Step::Method, denial));
+        }
+        let route = match (&found.method, &found.path, &found.classify) {
+            (Ok(_), Ok(_), Ok(_)) => Route::new(&found, self.enclave, governed),
+            _ => Route::unlisted(self.enclave, governed),
+        };
+        self.settle(Step::Method, found.method.map(Some))?;
+        self.settle(Step::Path, found.path.map(Some))?;
+        self.settle(Step::Classify, found.classify.map(Some))?;
+        self.asked = Some((authority.clone(), scheme, path.clone()));
+        Ok(route)
+    }
+
+    /// The gateway has found a message of MCP in traffic that no `mcp` entry declares.
+    ///
+    /// # Errors
+    /// `undeclared_mcp`, unless the rule lets it through unread (`mcp = "allow"`).
+    pub fn undeclared_mcp(&mut self, route: &Route) -> Result<(), Denial> {
+        let Some(rule) = route.http().filter(|rule| !rule.undeclared_mcp) else { return Ok(()) };
+        let message = "this host is not declared as an MCP server";
+        let remedy = format!("declare it as {}.mcp.NAME", self.enclave.rule.path);
+        let denial = Denial::new(Reason::UndeclaredMcp, message).by(&rule.rule).remedy(remedy);
+        self.settle(Step::Classify, Err(denial))
+    }
+
+    /// Why enforce mode would have refused it, if observe has let something pass.
+    pub const fn would(&self) -> Option<&Denial> {
+        self.would.as_ref()
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> &[Taken] {
+        &self.steps
+    }
+
+    /// The mode it is judged under.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn open(&mut self, authority: &Authority) -> Result<(), Denial> {
+        let Some((_, rule)) = reach::closed(self.enclave, authority) else { return Ok(()) };
+        let message = format!("{} is closed in this enclave; go on without it", authority.host);
+        let remedy = format!("take it out of {}", rule.path);
+        self.settle(Step::Reach, Err(Denial::new(Reason::HostClosed, message).by(rule).remedy(remedy)))
+    }
+
+    fn upgrade(&self, found: &route::Found) -> Denial {
+        let rule = found.classify.clone().unwrap_or_else(|_| http::list(self.enclave));
+        let message = "an Upgrade is not passed: send this request without it";
+        Denial::new(Reason::WebsocketNotAllowed, message).by(&rule)
+    }
+
+    /// The narrowest rule that allowed something so far: the one of the last step that had any.
+    fn deciding(&self) -> Option<&Rule> {
+        self.steps.iter().rev().filter(|taken| taken.verdict == Verdict::Allow).find_map(|taken| taken.rule.as_ref())
+    }
+
+    fn body_permit(&self) -> BodyPermit {
+        BodyPermit { rule: if self.would.is_none() { self.deciding().cloned() } else { None } }
+    }
+
+    /// Notes what a step said. A refusal ends the trial, unless observe lets its reason pass.
+    fn settle(&mut self, step: Step, verdict: Result<Option<Rule>, Denial>) -> Result<(), Denial> {
+        match verdict {
+            Ok(rule) => {
+                self.steps.push(Taken { step, verdict: Verdict::Allow, rule });
+                Ok(())
+            }
+            Err(denial) if self.lets_pass(denial.reason) => {
+                self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
+                self.would.get_or_insert(denial);
+                Ok(())
+            }
+            Err(denial) => Err(self.refuse(step, denial)),
+        }
+    }
+
+    /// Notes a refusal that no mode lets pass.
+    fn refuse(&mut self, step: Step, denial: Denial) -> Denial {
+        self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
+        denial
+    }
+
+    /// The one difference between the modes.
+    const fn lets_pass(&self, reason: Reason) -> bool {
+        match self.mode {
+            Mode::Enforce => false,
+            Mode::Observe => reason.observe_passes(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether a host exists for an enclave: decided on its name, before anything is looked up or dialled.
+
+use super::denial::Denial;
+use super::http;
+use crate::authority::{Authority, Fit, HostPattern};
+use crate::model::{Enclave, Rule, Scheme};
+use crate::reason::Reason;
+
+/// How far the best entry goes along.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Nearest {
+    None,
+    Host,
+    HostAndPort,
+}
+
+/// The rule that makes a host exist, or why it does not; `None` asks for any scheme, as a CONNECT does.
+pub(super) fn reach(enclave: &Enclave, to: &Authority, scheme: Option<Scheme>) -> Result<Rule, Denial> {
+    if let Some((_, rule)) = closed(enclave, to) {
+        return Ok(rule.clone());
+    }
+    let mut nearest = Nearest::None;
+    for (fit, schemes, rule) in entries(enclave, to) {
+        nearest = nearest.max(match fit {
+            Fit::None => Nearest::None,
+            Fit::OtherPort => Nearest::Host,
+            Fit::Full if scheme.is_none_or(|scheme| schemes.contains(&scheme)) => return Ok(rule.clone()),
+            Fit::Full => Nearest::HostAndPort,
+        });
+    }
+    Err(refusal(enclave, to, nearest))
+}
+
+/// The entry that closes a host: it is answered 403 without any contact.
+pub(super) fn closed<'e>(enclave: &'e Enclave, to: &Authority) -> Option<&'e (HostPattern, Rule)> {
+    enclave.closed.iter().find(|(host, _)| host.matches(to) == Fit::Full)
+}
+
+fn entries<'e>(enclave: &'e Enclave, to: &Authority) -> impl Iterator<Item = (Fit, Vec<Scheme>, &'e Rule)> {
+    let mcp = enclave
+        .mcp
+        .iter()
+        .map(|rule| (HostPattern::exact(rule.host.clone(), rule.port).matches(to), vec![rule.scheme], &rule.rule));
+    let llm = enclave.llm.iter().map(|rule| (rule.host.matches(to), vec![Scheme::Https], &rule.rule));
+    let http = enclave.http.iter().map(|rule| (rule.host.matches(to), rule.schemes.clone(), &rule.rule));
+    mcp.chain(llm).chain(http)
+}
+
+fn refusal(enclave: &Enclave, to: &Authority, nearest: Nearest) -> Denial {
+    let name = &enclave.name;
+    let list = http::list(enclave);
+    let remedy = format!("add an entry with host = \"{to}\" to {}", list.path);
+    let (reason, message) = match (nearest, to.host.ip()) {
+        (Nearest::None, None) => (Reason::HostNotAllowed, format!("{} is not in enclave {name}", to.host)),
+        (Nearest::None, Some(_)) => (Reason::AddressLiteral, format!("address {} is not in enclave {name}", to.host)),
+        (Nearest::Host, _) => {
+            (Reason::PortNotAllowed, format!("port {} of {} is not in enclave {name}", to.port, to.host))
+        }
+        (Nearest::HostAndPort, _) => {
+            (Reason::SchemeNotAllowed, format!("{to} is not in enclave {name} with this scheme"))
+        }
+    };
+    Denial::new(reason, message).by(&list).remedy(remedy)
+}

@@ -1,0 +1,295 @@
+//! Which entry of an enclave governs a request: `mcp` before `llm` before `http`.
+
+use std::sync::Arc;
+
+use ensage_mcp::Revision;
+use ensage_mcp::llm::anthropic::Endpoint;
+use ipnet::IpNet;
+
+use super::denial::Denial;
+use super::http;
+use crate::authority::{Authority, Fit, HostPattern};
+use crate::model::{Enclave, HttpRule, LlmApi, LlmRule, McpRule, Rule, Scheme};
+use crate::path::{Likeness, RequestPath};
+use crate::reason::Reason;
+
+/// The entry that governs one exchange.
+#[derive(Clone, Debug)]
+pub struct Route {
+    kind: RouteKind,
+    enclave: Arc<Enclave>,
+    entry: Entry,
+    rule: Option<Rule>,
+    governed: Governed,
+}
+
+/// What kind of exchange it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// A message to an MCP server, or its stream.
+    Mcp {
+        /// Name of the entry.
+        server: Arc<str>,
+    },
+    /// A call to an LLM provider.
+    Llm {
+        /// Name of the entry.
+        provider: Arc<str>,
+        /// Which of the API's endpoints.
+        endpoint: Endpoint,
+    },
+    /// Plain HTTP that a rule opens.
+    Http,
+    /// What no entry opens; only observe mode goes on with it.
+    Unlisted,
+}
+
+impl RouteKind {
+    /// The `type` of a record.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Mcp { .. } => "mcp",
+            Self::Llm { .. } => "llm",
+            Self::Http | Self::Unlisted => "http",
+        }
+    }
+}
+
+/// Where the entry is in its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Mcp(usize),
+    Llm(usize),
+    Http(usize),
+    None,
+}
+
+/// Whether the gateway reads, strips and scrubs an exchange (contract section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Governed {
+    /// An MCP or LLM exchange, or one with a host that a credential binds.
+    Governed,
+    /// Passing traffic.
+    Passing,
+}
+
+/// In whose words a refusal is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'e> {
+    /// Problem details, or the hidden answer.
+    Http,
+    /// The error object of the LLM API.
+    Llm,
+    /// JSON-RPC.
+    Mcp {
+        /// The revisions that the entry lists.
+        revisions: &'e [Revision],
+    },
+}
+
+/// The form that a refusal of this request has, by the entry that governs its address.
+pub fn form<'e>(
+    enclave: &'e Enclave,
+    authority: &Authority,
+    scheme: Scheme,
+    method: &str,
+    path: &RequestPath,
+) -> Form<'e> {
+    match find(enclave, &Asked { authority, scheme, method, path, query: None }).entry {
+        Entry::Mcp(at) => Form::Mcp { revisions: enclave.mcp.get(at).map_or(&[], |rule| &rule.revisions) },
+        Entry::Llm(_) => Form::Llm,
+        Entry::Http(_) | Entry::None => Form::Http,
+    }
+}
+
+impl Route {
+    pub(super) fn new(found: &Found, enclave: &Arc<Enclave>, governed: Governed) -> Self {
+        let governed = match found.kind {
+            RouteKind::Mcp { .. } | RouteKind::Llm { .. } => Governed::Governed,
+            RouteKind::Http | RouteKind::Unlisted => governed,
+        };
+        let rule = found.classify.as_ref().ok().cloned();
+        Self { kind: found.kind.clone(), enclave: enclave.clone(), entry: found.entry, rule, governed }
+    }
+
+    /// An exchange that only observe mode lets through: no entry lends it a name, a credential or a reader.
+    pub(super) fn unlisted(enclave: &Arc<Enclave>, governed: Governed) -> Self {
+        Self { kind: RouteKind::Unlisted, enclave: enclave.clone(), entry: Entry::None, rule: None, governed }
+    }
+
+    /// What kind of exchange it is.
+    pub const fn kind(&self) -> &RouteKind {
+        &self.kind
+    }
+
+    /// The rule that opens it; absent for [`RouteKind::Unlisted`].
+    pub const fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
+    }
+
+    /// Whether the gateway reads, strips and scrubs it.
+    pub const fn governed(&self) -> Governed {
+        self.governed
+    }
+
+    /// The `mcp` entry, if one governs it.
+    pub fn mcp(&self) -> Option<&McpRule> {
+        match self.entry {
+            Entry::Mcp(at) => self.enclave.mcp.get(at),
+            Entry::Llm(_) | Entry::Http(_) | Entry::None => None,
+        }
+    }
+
+    /// The `llm` entry, if one governs it.
+    pub fn llm(&self) -> Option<&LlmRule> {
+        match self.entry {
+            Entry::Llm(at) => self.enclave.llm.get(at),
+            Entry::Mcp(_) | Entry::Http(_) | Entry::None => None,
+        }
+    }
+
+    /// The `http` rule, if one opens it.
+    pub fn http(&self) -> Option<&HttpRule> {
+        match self.entry {
+            Entry::Http(at) => self.enclave.http.get(at),
+            Entry::Mcp(_) | Entry::Llm(_) | Entry::None => None,
+        }
+    }
+
+    /// The name of the credential that its entry uses.
+    pub fn credential(&self) -> Option<&Arc<str>> {
+        match self.entry {
+            Entry::Mcp(_) => self.mcp().and_then(|rule| rule.credential.as_ref()),
+            Entry::Llm(_) => self.llm().and_then(|rule| rule.credential.as_ref()),
+            Entry::Http(_) => self.http().and_then(|rule| rule.credential.as_ref()),
+            Entry::None => None,
+        }
+    }
+
+    /// The special-purpose ranges that its entry opens; those of every entry with this host where none governs it.
+    pub(super) fn addresses(&self, to: &Authority) -> Vec<IpNet> {
+        let enclave = &self.enclave;
+        let mcp = enclave.mcp.iter().enumerate().map(|(at, rule)| {
+            (Entry::Mcp(at), HostPattern::exact(rule.host.clone(), rule.port), rule.addresses.as_slice())
+        });
+        let llm = enclave.llm.iter().enumerate();
+        let llm = llm.map(|(at, rule)| (Entry::Llm(at), rule.host.clone(), rule.addresses.as_slice()));
+        let http = enclave.http.iter().enumerate();
+        let http = http.map(|(at, rule)| (Entry::Http(at), rule.host.clone(), rule.addresses.as_slice()));
+        let mut open = Vec::new();
+        for (entry, host, addresses) in mcp.chain(llm).chain(http) {
+            if entry == self.entry || (self.entry == Entry::None && host.matches(to) == Fit::Full) {
+                open.extend_from_slice(addresses);
+                // A literal address in an entry allows itself.
+                open.extend(host.host().and_then(crate::authority::Host::ip).map(IpNet::from));
+            }
+        }
+        open
+    }
+}
+
+/// What is asked for, as far as it decides who judges it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) authority: &'a Authority,
+    pub(super) scheme: Scheme,
+    pub(super) method: &'a str,
+    pub(super) path: &'a RequestPath,
+    pub(super) query: Option<&'a str>,
+}
+
+/// The governing entry, and what it says of method, path and kind; a step after a refusal says nothing of weight.
+pub(super) struct Found {
+    pub(super) kind: RouteKind,
+    pub(super) entry: Entry,
+    pub(super) method: Result<Rule, Denial>,
+    pub(super) path: Result<Rule, Denial>,
+    pub(super) classify: Result<Rule, Denial>,
+}
+
+impl Found {
+    pub(super) fn open(kind: RouteKind, entry: Entry, rule: &Rule) -> Self {
+        Self { kind, entry, method: Ok(rule.clone()), path: Ok(rule.clone()), classify: Ok(rule.clone()) }
+    }
+}
+
+pub(super) fn find(enclave: &Enclave, asked: &Asked<'_>) -> Found {
+    mcp(enclave, asked).or_else(|| llm(enclave, asked)).unwrap_or_else(|| http::find(enclave, asked))
+}
+
+/// The `mcp` entry whose address this is, or is to a forgiving server: no other entry may open either.
+fn mcp(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
+    let mut near = None;
+    let mut same = None;
+    for (at, rule) in enclave.mcp.iter().enumerate() {
+        if !is_at(rule, asked.authority, asked.scheme) {
+            continue;
+        }
+        let slot = match asked.path.likeness(&rule.path) {
+            Likeness::Same if takes_query(rule, asked.query) => return Some(mcp_found(at, rule, asked, Ok(()))),
+            Likeness::Same => &mut same,
+            Likeness::Near => &mut near,
+            Likeness::Other => continue,
+        };
+        slot.get_or_insert((at, rule));
+    }
+    let query = same.map(|found| (found, "this MCP server takes no such query"));
+    let path = near.map(|found| (found, "this is not the path of the MCP server, only one that looks like it"));
+    query.or(path).map(|((at, rule), why)| mcp_found(at, rule, asked, Err(why)))
+}
+
+fn mcp_found(at: usize, rule: &McpRule, asked: &Asked<'_>, address: Result<(), &str>) -> Found {
+    let mut found = Found::open(RouteKind::Mcp { server: rule.name.clone() }, Entry::Mcp(at), &rule.rule);
+    if !matches!(asked.method, "POST" | "GET" | "DELETE") {
+        let message = format!("{} is not allowed on an MCP server: use POST, GET or DELETE", asked.method);
+        found.method = Err(Denial::new(Reason::MethodNotAllowed, message).by(&rule.rule));
+    }
+    if let Err(why) = address {
+        let remedy = format!("make it the url of {}", rule.rule.path);
+        found.path = Err(Denial::new(Reason::PathNotAllowed, why).by(&rule.rule).remedy(remedy));
+    }
+    found
+}
+
+pub(super) fn is_at(rule: &McpRule, authority: &Authority, scheme: Scheme) -> bool {
+    rule.host == authority.host && rule.port == authority.port && rule.scheme == scheme
+}
+
+/// A query that the entry's `url` has, or none.
+pub(super) fn takes_query(rule: &McpRule, query: Option<&str>) -> bool {
+    query.is_none() || query == rule.query.as_deref()
+}
+
+/// The `llm` entry whose API this path belongs to, or belongs to for a forgiving server.
+fn llm(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
+    let (at, rule) = llm_host(enclave, asked.authority, asked.scheme)?;
+    let LlmApi::Anthropic = rule.api;
+    let decoded = asked.path.decoded();
+    let known = |method: &str| decoded.as_deref().and_then(|path| Endpoint::of(method, path));
+    let found = |endpoint: Endpoint| {
+        let kind = RouteKind::Llm { provider: rule.name.clone(), endpoint };
+        Found::open(kind, Entry::Llm(at), &rule.rule)
+    };
+    if let Some(endpoint) = known(asked.method) {
+        return Some(found(endpoint));
+    }
+    if let Some(endpoint) = known("POST").or_else(|| known("GET")) {
+        let message = format!("{} is not allowed on this endpoint of the LLM API", asked.method);
+        let method = Err(Denial::new(Reason::MethodNotAllowed, message).by(&rule.rule));
+        return Some(Found { method, ..found(endpoint) });
+    }
+    let loose = format!("/{}", asked.path.loose().join("/"));
+    let near = Endpoint::of("POST", &loose).or_else(|| Endpoint::of("GET", &loose))?;
+    let message = "this is not a path of the LLM API, only one that looks like it";
+    let classify = Err(Denial::new(Reason::LlmPathNotAllowed, message).by(&rule.rule));
+    Some(Found { classify, ..found(near) })
+}
+
+pub(super) fn llm_host<'e>(
+    enclave: &'e Enclave,
+    authority: &Authority,
+    scheme: Scheme,
+) -> Option<(usize, &'e LlmRule)> {
+    let mut rules = enclave.llm.iter().enumerate();
+    rules.find(|(_, rule)| scheme == Scheme::Https && rule.host.matches(authority) == Fit::Full)
+}
