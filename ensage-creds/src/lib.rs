@@ -9,6 +9,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+mod body;
 pub mod egress;
 mod examine;
 mod find;
@@ -17,6 +18,7 @@ mod secret;
 mod source;
 mod vault;
 
+pub use body::{BodySearch, Masked, mask_json, mask_text};
 pub use egress::{EgressError, Slot};
 pub use examine::{Finding, HostFit, Misuse, PathFit, Place, Site, examine, examine_trailers};
 pub use placeholder::{Grant, MintError, Placeholders, Scope, SessionId, Standing, TOKEN_BYTES, Who};
