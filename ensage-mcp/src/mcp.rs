@@ -77,4 +77,10 @@ impl Message {
     pub fn is_known(&self) -> bool {
         self.kind == Kind::Response || self.method.is_sent_by(Sender::Client, self.revision)
     }
+
+    /// The first object that it names, for a sentence about it; judge by the fields, which have all of them.
+    pub fn named(&self) -> Option<&str> {
+        let one = self.tool.as_ref().or(self.prompt.as_ref()).or(self.resource_uris.first());
+        one.or(self.resource_template.as_ref()).or(self.tasks.first()).map(String::as_str)
+    }
 }

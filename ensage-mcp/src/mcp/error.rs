@@ -55,6 +55,14 @@ impl ReadError {
             Self::TooLong { .. } => None,
         }
     }
+
+    /// The id that the answer bears: `null` wherever the body could not be read as one message.
+    pub const fn id(&self) -> Option<&Id> {
+        match self {
+            Self::HeaderMismatch { id, .. } | Self::Revision { id, .. } => id.as_ref(),
+            Self::Json(_) | Self::Malformed { .. } | Self::TooLong { .. } => None,
+        }
+    }
 }
 
 /// What is wrong with a value that should be a message.

@@ -17,10 +17,8 @@ pub enum Field<'a> {
     Absent,
     /// There once, with this value.
     One(&'a str),
-    /// There more than once, whatever the values are.
+    /// There more than once, whatever the values are; or a value that is no text: nothing that a body could say.
     Repeated,
-    /// There once, with bytes that are not UTF-8.
-    Unreadable,
 }
 
 impl<'a> Field<'a> {
@@ -35,7 +33,7 @@ impl<'a> Field<'a> {
         let mut values = values.into_iter();
         match (values.next(), values.next()) {
             (None, _) => Self::Absent,
-            (Some(value), None) => std::str::from_utf8(value).map_or(Self::Unreadable, Self::One),
+            (Some(value), None) => std::str::from_utf8(value).map_or(Self::Repeated, Self::One),
             (Some(_), Some(_)) => Self::Repeated,
         }
     }
@@ -45,7 +43,7 @@ impl<'a> Field<'a> {
         match self {
             Self::Absent => Ok(None),
             Self::One(value) => Ok(Some(value)),
-            Self::Repeated | Self::Unreadable => Err(header),
+            Self::Repeated => Err(header),
         }
     }
 }

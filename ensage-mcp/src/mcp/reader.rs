@@ -11,7 +11,6 @@ use crate::json::{self, Interpreted, Node};
 
 /// Whether more of a body can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Step {
     /// It can.
     More,

@@ -93,6 +93,8 @@ fn c3_names_are_compared_decoded() {
 fn what_is_named_is_found() {
     let check = |method: &str, params: &str, expected: &[&str]| {
         let message = read(&request(method, params), &legacy()).unwrap_or_else(|err| panic!("{method}: {err:?}"));
+        let first = expected.first().map(|named| named.split_once(' ').map_or(*named, |(_, name)| name));
+        assert_eq!(message.named(), first, "{method}");
         let mut found: Vec<String> = message.resource_uris;
         found.extend(message.tool.map(|name| format!("tool {name}")));
         found.extend(message.prompt.map(|name| format!("prompt {name}")));
@@ -246,6 +248,19 @@ fn a_body_over_the_limit_is_refused() {
     assert_eq!(reader.feed(b""), Step::Full);
     assert_eq!(reader.finish(&legacy()), Err(ReadError::TooLong { limit: length }));
     assert_eq!(read("", &legacy()), Err(ReadError::Json(JsonError::End { offset: 0 })));
+}
+
+#[test]
+fn a_refusal_bears_the_id_where_the_message_could_be_read() {
+    let told = |body: &str, head: &Head<'_>| {
+        let error = read(body, head).unwrap_err();
+        (error.code(), error.id().map(|id| id.text().to_owned()))
+    };
+    let one = Some("1".to_owned());
+    assert_eq!(told("{", &legacy()), (Some(-32700), None));
+    assert_eq!(told(&request("tools/call", "{}"), &legacy()), (Some(-32600), None));
+    assert_eq!(told(&request("ping", "{}"), &modern("ping", None)), (Some(-32020), one.clone()));
+    assert_eq!(told(&request("ping", "{}"), &Head::default()), (Some(-32022), one));
 }
 
 #[test]
