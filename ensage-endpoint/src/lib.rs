@@ -12,4 +12,9 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod catalogue;
+mod glob;
+pub mod identify;
+pub mod peers;
 pub mod proc;
+pub mod scan;

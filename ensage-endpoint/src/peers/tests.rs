@@ -1,0 +1,245 @@
+use std::{
+    io::Read as _,
+    net::{TcpListener, TcpStream},
+    os::{
+        fd::AsFd as _,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+
+/// Gives the socket to a child as its standard input (so a second process holds it), the child waits for its end.
+fn share(stream: &TcpStream) -> Child {
+    Command::new("/bin/cat")
+        .stdin(Stdio::from(stream.as_fd().try_clone_to_owned().unwrap()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn pair(listen: &str) -> (TcpStream, TcpStream, SocketAddr) {
+    let listener = TcpListener::bind(listen).unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = TcpStream::connect(SocketAddr::from((to.ip().to_canonical(), to.port()))).unwrap();
+    let (accepted, from) = listener.accept().unwrap();
+    (client, accepted, from)
+}
+
+/// Other tests of this process fork all the time, and on a loaded machine a fork may wait long for its exec.
+fn ask(peers: &Peers, accepted: &TcpStream) -> Result<Vec<Process>, Unknown> {
+    let socket = peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap())?;
+    loop {
+        let owners = peers.owners(&socket)?;
+        if !forking(&owners) {
+            return Ok(owners);
+        }
+    }
+}
+
+fn peers() -> Peers {
+    // A loaded machine must not turn a test of who into a test of how fast.
+    Peers::new().unwrap().with_budget(Duration::from_secs(20))
+}
+
+#[test]
+fn the_owner_of_a_connection_is_found() {
+    let peers = peers();
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let (client, accepted, _) = pair(listen);
+        let socket = peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap()).unwrap();
+        assert_eq!(socket.uid, rustix::process::geteuid().as_raw());
+        assert_ne!(socket.cookie, 0);
+        let this = Process::this().unwrap();
+        assert_eq!(ask(&peers, &accepted).unwrap(), std::slice::from_ref(&this), "{listen}");
+        assert_eq!(peers.owners_among(&socket, &[this.key()]).unwrap(), std::slice::from_ref(&this));
+        let other = ProcessKey { start_time: this.start_time + 1, ..this.key() };
+        assert_eq!(peers.owners_among(&socket, &[other]).unwrap(), []);
+        drop(client);
+    }
+}
+
+#[test]
+fn g9_a_v4_mapped_client_is_found() {
+    let peers = peers();
+    // An IPv6 client of an IPv4 server: its own socket is AF_INET6 with mapped addresses.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = TcpStream::connect(("::ffff:127.0.0.1", port)).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    assert_eq!(ask(&peers, &accepted).unwrap()[0].pid, std::process::id());
+    // And the accepted side of an IPv6 listener reports mapped addresses for an IPv4 client.
+    let mapped = |address: SocketAddr| match address {
+        SocketAddr::V4(v4) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) => address,
+    };
+    let (from, to) = (mapped(accepted.peer_addr().unwrap()), mapped(accepted.local_addr().unwrap()));
+    assert!(from.is_ipv6());
+    let inode = rustix::fs::fstat(&client).unwrap().st_ino;
+    assert_eq!(u64::from(peers.socket(from, to).unwrap().inode), inode);
+}
+
+#[test]
+fn g1_all_holders_of_a_shared_socket_are_found() {
+    let peers = peers();
+    let (client, accepted, _) = pair("127.0.0.1:0");
+    let child = share(&client);
+    let mut owners: Vec<u32> = ask(&peers, &accepted).unwrap().iter().map(|owner| owner.pid).collect();
+    owners.sort_unstable();
+    let mut want = [std::process::id(), child.id()];
+    want.sort_unstable();
+    assert_eq!(owners, want);
+    // After the connector closed its own, the other holder is the owner.
+    drop(client);
+    let owners: Vec<u32> = ask(&peers, &accepted).unwrap().iter().map(|owner| owner.pid).collect();
+    assert_eq!(owners, [child.id()]);
+    end(child);
+}
+
+#[test]
+fn a_listener_on_the_clients_address_is_not_the_client() {
+    let peers = peers();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    assert!(matches!(peers.socket(at, nowhere), Err(Unknown::NoSocket)));
+    assert!(matches!(peers.socket(nowhere, at), Err(Unknown::NoSocket)));
+    assert!(matches!(peers.socket("[::1]:1".parse().unwrap(), at), Err(Unknown::NoSocket)));
+}
+
+#[test]
+fn a_closed_client_is_orphaned_and_never_root() {
+    let peers = peers();
+    let (client, accepted, from) = pair("127.0.0.1:0");
+    let to = accepted.local_addr().unwrap();
+    drop(client);
+    let answer = peers.socket(from, to);
+    assert!(matches!(answer, Err(Unknown::Orphaned | Unknown::NoSocket)), "{answer:?}");
+}
+
+#[test]
+fn g2_exit_after_connect_is_unknown_or_right_but_never_wrong() {
+    let peers = peers();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut right = 0;
+    for _ in 0..200 {
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo hello >&3");
+        let mut child = Command::new("/bin/bash").args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        match ask(&peers, &accepted) {
+            Ok(owners) => {
+                assert_eq!(owners.iter().map(|owner| owner.pid).collect::<Vec<_>>(), [child.id()]);
+                right += 1;
+            }
+            Err(Unknown::NoSocket | Unknown::Orphaned | Unknown::NoHolder) => {}
+            Err(Unknown::Process(ProcError::Gone { .. })) => {}
+            Err(err) => panic!("{err:?}"),
+        }
+        let mut text = String::new();
+        accepted.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello\n");
+        child.wait().unwrap();
+    }
+    eprintln!("{right} of 200 found");
+}
+
+#[test]
+fn a_search_without_time_is_unknown() {
+    let peers = Peers::new().unwrap().with_budget(Duration::ZERO);
+    let (_client, accepted, _) = pair("127.0.0.1:0");
+    assert!(matches!(ask(&peers, &accepted), Err(Unknown::TooSlow(_))));
+}
+
+#[test]
+fn many_threads_may_ask_at_once() {
+    let peers = peers();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let (client, accepted, from) = pair("127.0.0.1:0");
+                    let socket = peers.socket(from, accepted.local_addr().unwrap()).unwrap();
+                    let inode = rustix::fs::fstat(&client).unwrap().st_ino;
+                    assert_eq!(u64::from(socket.inode), inode);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_dump_has_listeners_and_connections() {
+    let (client, accepted, from) = pair("127.0.0.1:0");
+    let all = diag::dump().unwrap();
+    let to = accepted.local_addr().unwrap();
+    assert!(all.iter().any(|entry| entry.local == from && entry.remote == to && entry.state == diag::ESTABLISHED));
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let all = diag::dump().unwrap();
+    assert!(all.iter().any(|entry| entry.local == at && entry.state == diag::LISTEN), "{at}");
+    drop((client, accepted));
+}
+
+#[test]
+fn a_unix_client_is_the_one_that_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let client = UnixStream::connect(&path).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    assert_eq!(unix_peer(&accepted).unwrap(), Process::this().unwrap());
+    drop(client);
+}
+
+#[test]
+fn a_unix_client_that_has_gone_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    // The connection outlives the process that made it: a holder of its file descriptor is not who connected.
+    let script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.send(b'x')";
+    let mut child = Command::new("/usr/bin/env").args(["python3", "-c", script]).arg(&path).spawn().unwrap();
+    let (mut accepted, _) = listener.accept().unwrap();
+    let mut text = Vec::new();
+    accepted.read_to_end(&mut text).unwrap();
+    child.wait().unwrap();
+    assert!(matches!(unix_peer(&accepted), Err(Unknown::Orphaned)));
+}
+
+#[test]
+fn a_child_between_fork_and_exec_is_waited_for() {
+    let peers = peers();
+    let (client, accepted, from) = pair("127.0.0.1:0");
+    let socket = peers.socket(from, accepted.local_addr().unwrap()).unwrap();
+    // Once is enough: on a loaded machine the child, or one of another test, may wait longer for its exec than the
+    // search does.
+    let found = (0..50).any(|_| {
+        let (mut told, tell) = UnixStream::pair().unwrap();
+        let mut command = Command::new("/bin/true");
+        // SAFETY: between fork and exec the closure makes plain system calls only (write, nanosleep).
+        unsafe {
+            command.pre_exec(move || {
+                rustix::io::write(&tell, b"x")?;
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: 8_000_000 };
+                libc::nanosleep(&raw const pause, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        std::thread::scope(|scope| {
+            let spawned = scope.spawn(move || command.spawn().unwrap().wait().unwrap());
+            told.read_exact(&mut [0]).unwrap();
+            let owners = peers.owners(&socket).unwrap();
+            spawned.join().unwrap();
+            owners.iter().map(|owner| owner.pid).collect::<Vec<_>>() == [std::process::id()]
+        })
+    });
+    assert!(found);
+    drop(client);
+}
