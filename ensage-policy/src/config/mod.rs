@@ -181,14 +181,14 @@ fn referred(known: &[Arc<str>], kind: &str, at: &Item<'_>, walk: &mut Walk<'_>, 
 /// A fault of TOML itself.
 fn syntax(report: &mut Report<'_>, fault: &toml::de::Error, text: &str) {
     let at = fault.span().unwrap_or(text.len()..text.len());
-    let message = fault.message().replace('\n', " ");
+    let message = fault.message().trim_end_matches(", expected nothing").replace('\n', " ");
     if message == "duplicate key" {
         let key = text.get(at.clone()).unwrap_or_default();
         let message = format!("`{key}` stands here a second time");
         report.error(Code::Duplicate, &at, key, message, "keep one of the two".to_owned());
         return;
     }
-    let help = "TOML is `[table]` lines and `key = value` lines; strings need quotes".to_owned();
+    let help = "a line is `[table]` or `key = value`, and strings need quotes".to_owned();
     report.error(Code::Syntax, &at, "", message, help);
 }
 

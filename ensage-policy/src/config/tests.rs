@@ -4,6 +4,7 @@ mod errors;
 mod good;
 mod later;
 mod robust;
+mod rules;
 
 use std::path::{Path, PathBuf};
 
