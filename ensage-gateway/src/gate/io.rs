@@ -1,0 +1,346 @@
+//! The gate as a stream: inspects what its inner stream reads, in place, and passes writes through.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::inspect::{Asked, Inspector, Stop};
+use super::{Kind, Limits, Violation, Waits};
+
+/// Where the inspected direction of a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Between messages.
+    Idle,
+    /// In a message's head.
+    InHead,
+    /// In a message's content.
+    InBody,
+    /// Behind a CONNECT or upgrade request that is not decided.
+    Held,
+    /// What passes is no HTTP any more.
+    Open,
+    /// A rule was broken; nothing passes any more.
+    Refused,
+}
+
+/// The exchange's view of its gate; cheap, and of the same thread.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    phase: Cell<Phase>,
+    violation: Cell<Option<Violation>>,
+    heads: Cell<u64>,
+    answered: Cell<u64>,
+    answered_at: Cell<Option<Instant>>,
+    asked: Cell<Option<Asked>>,
+    granted: Cell<bool>,
+    /// The reader, where it waits for something that only a `Watch` can tell.
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    /// Where the inspected direction stands.
+    pub fn phase(&self) -> Phase {
+        self.shared.phase.get()
+    }
+
+    /// The broken rule, if one was.
+    pub fn violation(&self) -> Option<Violation> {
+        self.shared.violation.get()
+    }
+
+    /// How many final heads were shown whole.
+    pub fn heads(&self) -> u64 {
+        self.shared.heads.get()
+    }
+
+    /// How many requests were shown and are not answered.
+    pub fn in_flight(&self) -> u64 {
+        self.shared.heads.get().saturating_sub(self.shared.answered.get())
+    }
+
+    /// Says that one more request has its whole answer (or never gets one). Each shown request needs it once:
+    /// until then a refusal behind it, and what follows a CONNECT or upgrade, is held back.
+    pub fn answered(&self) {
+        self.shared.answered.set(self.shared.answered.get().saturating_add(1));
+        self.shared.answered_at.set(Some(Instant::now()));
+        self.wake();
+    }
+
+    /// Says that the CONNECT or upgrade shown last was granted: nothing behind it is inspected.
+    pub fn open(&self) {
+        self.shared.granted.set(true);
+        self.wake();
+    }
+
+    /// Says to what the next response is the answer; to be called before its request is sent.
+    pub fn expect(&self, asked: Asked) {
+        self.shared.asked.set(Some(asked));
+    }
+
+    fn wake(&self) {
+        let reader = self.shared.reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// A stream whose reads are inspected: hyper reads from it only what is strict HTTP/1.
+#[derive(Debug)]
+pub struct Gate<IO> {
+    io: IO,
+    inspector: Inspector,
+    shared: Rc<Shared>,
+    /// Bytes behind a held request, at most one read; empty otherwise.
+    carried: BytesMut,
+    waits: Waits,
+    waiting: Option<Waiting>,
+    /// One timer for the connection's life; it is set anew only when it rings, or for an earlier deadline.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The idle time ran out.
+    expired: bool,
+}
+
+/// What the reader waits for and since when.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    heads: u64,
+    wait: Wait,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    HeadRest,
+    Anything,
+}
+
+impl<IO> Gate<IO> {
+    /// A gate for what a client sends.
+    pub fn requests(io: IO, limits: Limits, waits: Waits) -> (Self, Watch) {
+        Self::new(io, Inspector::requests(limits), waits)
+    }
+
+    /// A gate for what an upstream sends.
+    pub fn responses(io: IO, limits: Limits) -> (Self, Watch) {
+        Self::new(io, Inspector::responses(limits), Waits::NONE)
+    }
+
+    fn new(io: IO, inspector: Inspector, waits: Waits) -> (Self, Watch) {
+        let shared = Rc::new(Shared {
+            phase: Cell::new(Phase::Idle),
+            violation: Cell::new(None),
+            heads: Cell::new(0),
+            answered: Cell::new(0),
+            answered_at: Cell::new(None),
+            asked: Cell::new(None),
+            granted: Cell::new(false),
+            reader: RefCell::new(None),
+        });
+        let watch = Watch { shared: Rc::clone(&shared) };
+        let carried = BytesMut::new();
+        let gate = Self { io, inspector, shared, carried, waits, waiting: None, timer: None, expired: false };
+        (gate, watch)
+    }
+
+    /// The inner stream.
+    pub const fn inner(&self) -> &IO {
+        &self.io
+    }
+
+    /// Takes the gate away: the inner stream, and bytes read from it that nobody was shown (they come first).
+    pub fn into_parts(self) -> (IO, Bytes) {
+        (self.io, self.carried.freeze())
+    }
+
+    /// Takes over what the watch was told since the last read.
+    fn catch_up(&mut self) {
+        if let Some(asked) = self.shared.asked.take() {
+            self.inspector.expect(asked);
+        }
+        if self.inspector.is_held() {
+            if self.shared.granted.take() {
+                self.inspector.open();
+            } else if self.shared.answered.get() >= self.inspector.heads() {
+                self.inspector.resume();
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.shared.heads.set(self.inspector.heads());
+        self.shared.violation.set(self.inspector.violation());
+        self.shared.phase.set(match &self.inspector {
+            i if i.violation().is_some() => Phase::Refused,
+            i if i.is_held() => Phase::Held,
+            i if i.is_open() => Phase::Open,
+            i if i.is_in_head() => Phase::InHead,
+            i if i.is_in_body() => Phase::InBody,
+            _ => Phase::Idle,
+        });
+    }
+
+    /// Inspects what was filled in behind `before`, hides what may not be shown, and says how much is left.
+    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize, from: From) -> usize {
+        let new = buf.filled().get(before..).unwrap_or_default();
+        let seen = self.inspector.feed(new);
+        match from {
+            From::Carried => self.carried.advance(seen.shown),
+            From::Inner if seen.stop == Some(Stop::Held) => {
+                self.carried.extend_from_slice(new.get(seen.shown..).unwrap_or_default());
+            }
+            From::Inner => {}
+        }
+        buf.set_filled(before.saturating_add(seen.shown));
+        self.publish();
+        seen.shown
+    }
+
+    /// The end of the stream, once whoever is owed an answer has it.
+    fn end(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.shared.answered.get() >= self.inspector.owed() { Poll::Ready(Ok(())) } else { self.park(cx) }
+    }
+
+    fn park(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.reader.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Nothing came: waits for the deadline that holds now.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some((wait, due)) = self.due() else { return Poll::Pending };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() > due || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() < due {
+                continue; // It rang for an earlier wait, whose end has come since.
+            }
+            match wait {
+                Wait::HeadRest => {
+                    self.inspector.refuse(Kind::ClientTimeout, "the head did not end in time");
+                    self.publish();
+                    return self.end(cx);
+                }
+                Wait::Anything if self.shared.answered.get() >= self.inspector.heads() => {
+                    self.expired = true;
+                    return Poll::Ready(Ok(()));
+                }
+                // An exchange is in flight, and how long it takes is not ours to say.
+                Wait::Anything => self.waiting = None,
+            }
+        }
+    }
+
+    /// What is waited for, and until when.
+    fn due(&mut self) -> Option<(Wait, Instant)> {
+        if self.inspector.is_open() {
+            return None;
+        }
+        let (wait, longest) = if self.inspector.is_in_head() {
+            (Wait::HeadRest, self.waits.head_timeout?)
+        } else {
+            (Wait::Anything, self.waits.idle_timeout?)
+        };
+        let heads = self.inspector.heads();
+        let since = match self.waiting {
+            Some(w) if w.heads == heads && w.wait == wait => w.since,
+            _ => {
+                let since = Instant::now();
+                self.waiting = Some(Waiting { heads, wait, since });
+                since
+            }
+        };
+        let since = match (wait, self.shared.answered_at.get()) {
+            (Wait::Anything, Some(answered)) => since.max(answered),
+            _ => since,
+        };
+        Some((wait, since.checked_add(longest)?))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Inner,
+    Carried,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while buf.remaining() > 0 {
+            this.catch_up();
+            if this.expired {
+                break;
+            }
+            if this.inspector.violation().is_some() {
+                return this.end(cx);
+            }
+            let before = buf.filled().len();
+            let from = if this.carried.is_empty() {
+                if this.inspector.is_held() {
+                    let _ = this.park(cx);
+                }
+                match Pin::new(&mut this.io).poll_read(cx, buf) {
+                    Poll::Ready(read) => read?,
+                    Poll::Pending => return this.wait(cx),
+                }
+                From::Inner
+            } else if this.inspector.is_held() {
+                return this.park(cx);
+            } else {
+                let some = this.carried.len().min(buf.remaining());
+                buf.put_slice(this.carried.get(..some).unwrap_or_default());
+                From::Carried
+            };
+            if buf.filled().len() == before {
+                break; // The peer has ended its stream; hyper knows what that means here.
+            }
+            if this.inspect(buf, before, from) > 0 {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
