@@ -1,5 +1,7 @@
 //! The policy as values: what a configuration means once every word of it has been checked.
 
+mod credential;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::authority::{Host, HostPattern};
 use crate::glob::Glob;
+pub use credential::{Credential, Slot, Source};
 
 /// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -336,7 +339,7 @@ pub struct McpRule {
     pub path: String,
     /// Query of `url`, without the question mark.
     pub query: Option<String>,
-    /// Revisions that may be spoken; never empty.
+    /// Revisions that may be spoken; an empty list is none.
     pub revisions: Vec<ensage_mcp::Revision>,
     /// Request headers let through besides the standard ones, lower case.
     pub headers: Vec<String>,
@@ -356,47 +359,4 @@ pub struct McpRule {
     pub addresses: Vec<IpNet>,
     /// Whether definitions are pinned.
     pub pin: bool,
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The vault file.
-    Vault,
-    /// An environment variable of the gateway, read once.
-    Env(String),
-}
-
-/// The one place in a request where a credential belongs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// `authorization: Bearer SECRET`
-    Bearer,
-    /// A header whose whole value is the secret; lower-case name.
-    Header(String),
-}
-
-/// `[credential.NAME]`
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// The name.
-    pub name: Arc<str>,
-    /// `credential.NAME`
-    pub rule: Rule,
-    /// Where the secret is.
-    pub source: Source,
-    /// Where it goes; never empty.
-    pub slots: Vec<Slot>,
-    /// Which hosts; never empty.
-    pub hosts: Vec<HostPattern>,
-    /// Which paths; `None` = all.
-    pub paths: Option<Vec<Glob>>,
-    /// Prefix of its placeholders.
-    pub placeholder: String,
-    /// Variables in which `run` hands a placeholder over.
-    pub env: Vec<String>,
-    /// A request without any credential gets it too.
-    pub inject: bool,
-    /// Life of a placeholder.
-    pub ttl: Duration,
 }

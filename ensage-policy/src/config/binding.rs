@@ -1,12 +1,14 @@
 //! Which credential a rule has: the one it names, or the only one that binds its host.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Declared;
+use super::credential::Bound;
 use super::report::Code;
 use super::walk::{Item, Walk};
 use crate::authority::HostPattern;
-use crate::model::{Enclave, Scheme};
+use crate::model::{Credential, Policy, Scheme};
 
 /// What a rule says about its credential.
 #[derive(Debug)]
@@ -55,27 +57,24 @@ fn implied(declared: &Declared, asked: &Asked<'_, '_>) -> Option<Arc<str>> {
 }
 
 /// Reports two credentials of one enclave that would fill the same variable.
-pub(super) fn shared_variables(walk: &mut Walk<'_>, declared: &Declared, enclave: &Enclave) {
-    let http = enclave.http.iter().map(|rule| &rule.credential);
-    let llm = enclave.llm.iter().map(|rule| &rule.credential);
-    let mcp = enclave.mcp.iter().map(|rule| &rule.credential);
-    let used: Vec<&Arc<str>> = http.chain(llm).chain(mcp).flatten().collect();
-    let mut taken: Vec<(&str, &Arc<str>)> = Vec::new();
-    for bound in declared.bound.iter().filter(|b| used.contains(&&b.credential.name)) {
-        let own = &bound.credential;
-        for (variable, at) in own.env.iter().zip(&bound.env_at) {
-            match taken.iter().find(|(taken, _)| taken == variable) {
-                Some((_, other)) if **other != own.name => {
-                    let message = format!(
-                        "`{variable}` is also filled by the credential `{other}` in the enclave `{}`",
-                        enclave.name
-                    );
-                    let help = "give one of them another variable, or use them in two enclaves".to_owned();
-                    walk.report.error(Code::CredentialEnv, at, &format!("{}.env", own.rule.path), message, help);
+pub(super) fn shared_variables(walk: &mut Walk<'_>, bound: &[Bound], policy: &Policy) {
+    for enclave in &policy.enclaves {
+        let mut taken: Vec<(&str, &Arc<str>)> = Vec::new();
+        for own in policy.credentials_of(enclave) {
+            let places = bound.iter().find(|b| b.credential.name == own.name).map_or(&[][..], |b| &b.env_at);
+            for (variable, at) in own.env.iter().zip(places) {
+                match taken.iter().find(|(taken, _)| taken == variable) {
+                    Some((_, other)) if **other != own.name => shared(walk, variable, at, own, (other, &enclave.name)),
+                    Some(_) => {}
+                    None => taken.push((variable, &own.name)),
                 }
-                Some(_) => {}
-                None => taken.push((variable, &own.name)),
             }
         }
     }
+}
+
+fn shared(walk: &mut Walk<'_>, variable: &str, at: &Range<usize>, own: &Credential, (other, enclave): (&str, &str)) {
+    let message = format!("`{variable}` is also filled by the credential `{other}` in the enclave `{enclave}`");
+    let help = "give one of them another variable, or use them in two enclaves".to_owned();
+    walk.report.error(Code::CredentialEnv, at, &format!("{}.env", own.rule.path), message, help);
 }

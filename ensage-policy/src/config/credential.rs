@@ -14,8 +14,6 @@ use crate::model::{Credential, Slot, Source};
 const SOURCES: &[&str] = &["vault", "env:NAME", "exec:CMD", "file:PATH", "hashicorp:MOUNT/PATH#FIELD", "keyring:NAME"];
 const SLOTS: &[&str] =
     &["bearer", "header:NAME", "basic", "basic:USER", "query:NAME", "cookie:NAME", "sigv4", "oauth2"];
-/// The prefix of placeholders that look like nothing in particular.
-const PLACEHOLDER: &str = "ensage-";
 const PLACEHOLDER_BYTES_MAX: usize = 64;
 const TTL: Duration = Duration::from_secs(12 * 60 * 60);
 const TTL_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -51,7 +49,7 @@ pub(super) fn credential(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>) 
         slots,
         hosts,
         paths,
-        placeholder: placeholder.unwrap_or(PLACEHOLDER).to_owned(),
+        placeholder: placeholder.unwrap_or_default().to_owned(),
         env,
         inject,
         ttl,

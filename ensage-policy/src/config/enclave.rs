@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::binding::{Asked, bind};
 use super::gateway::{listeners, mode};
 use super::report::Code;
-use super::values::{addresses, each, is_token};
+use super::values::{each, is_token};
 use super::walk::{Item, Table, Walk};
 use super::{Declared, llm, mcp};
 use crate::authority::{Authority, HostPattern};
@@ -104,7 +104,7 @@ fn http_rule(item: &Item<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Optio
     let paths = table.item("paths");
     let paths: Option<Vec<Glob>> = paths.as_ref().map(|item| each(Some(item), walk, Item::path_glob));
     let ranges = table.item("addresses");
-    let addresses = addresses(ranges.as_ref(), walk, host.as_ref().and_then(HostPattern::host));
+    let addresses = each(ranges.as_ref(), walk, Item::range);
     let websocket = table.item("websocket").and_then(|item| item.flag(walk)).unwrap_or(false);
     let undeclared_mcp = undeclared_mcp(&mut table, walk);
     let named = table.item("credential");

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::Declared;
 use super::binding::{Asked, bind};
 use super::report::Code;
-use super::values::{Bounds, addresses, each, list_rule};
+use super::values::{Bounds, each, list_rule};
 use super::walk::{Item, Table, Walk};
-use crate::authority::HostPattern;
 use crate::model::{LlmApi, LlmRule, Scheme};
 
 /// `None` for an API that is not read yet.
@@ -47,7 +46,7 @@ fn provider(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, declared: &De
     let tools_item = table.item("provider_tools");
     let provider_tools = each(tools_item.as_ref(), walk, |element, walk| element.text(walk).map(Arc::from));
     let ranges = table.item("addresses");
-    let addresses = addresses(ranges.as_ref(), walk, host.as_ref().and_then(HostPattern::host));
+    let addresses = each(ranges.as_ref(), walk, Item::range);
     let named = table.item("credential");
     budgets(&mut table, walk);
     table.close(walk);

@@ -8,10 +8,10 @@ use toml::de::DeValue;
 use super::Declared;
 use super::binding::{Asked, bind};
 use super::report::Code;
-use super::url::ServerUrl;
-use super::values::{addresses, each, header_name, list_rule, listed};
+use super::values::{chain, each, header_name, list_rule, listed};
 use super::walk::{Item, Table, Walk};
 use crate::authority::{Host, HostPattern};
+use crate::judge::Url;
 use crate::model::{McpRule, Scheme};
 
 const REVISIONS: &[(&str, Revision)] = &[
@@ -69,9 +69,8 @@ fn server(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, declared: &Decl
     let server_requests = table.item("server_requests");
     let server_requests =
         each(server_requests.as_ref(), walk, |element, walk| element.choice(walk, SERVER_REQUESTS).map(Arc::from));
-    let host = url.as_ref().map(|url| &url.authority.host);
     let ranges = table.item("addresses");
-    let addresses = addresses(ranges.as_ref(), walk, host);
+    let addresses = each(ranges.as_ref(), walk, Item::range);
     let pin = pin(&mut table, walk);
     for (_, tool) in table.table(walk, "tool").named(walk) {
         tool_limits(&tool, walk);
@@ -86,7 +85,7 @@ fn server(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, declared: &Decl
         scheme: url.scheme,
         host: url.authority.host,
         port: url.authority.port,
-        path: url.path,
+        path: without_slash(url.path.to_string()),
         query: url.query,
         revisions,
         headers,
@@ -102,8 +101,16 @@ fn server(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, declared: &Decl
     })
 }
 
+/// One trailing slash does not count.
+fn without_slash(mut path: String) -> String {
+    if path.ends_with('/') {
+        path.pop();
+    }
+    path
+}
+
 /// `url` or `command`: one of them.
-fn url(table: &mut Table<'_>, walk: &mut Walk<'_>) -> Option<ServerUrl> {
+fn url(table: &mut Table<'_>, walk: &mut Walk<'_>) -> Option<Url> {
     let url = table.item("url");
     let command = table.item("command");
     match (url, command) {
@@ -136,22 +143,27 @@ fn url(table: &mut Table<'_>, walk: &mut Walk<'_>) -> Option<ServerUrl> {
     }
 }
 
-fn server_url(item: &Item<'_>, walk: &mut Walk<'_>) -> Option<ServerUrl> {
-    let text = item.text(walk)?;
-    let url = match ServerUrl::parse(text) {
-        Ok(url) => url,
-        Err(fault) => {
-            let help = "write \"https://HOST/PATH\"";
-            walk.error(Code::BadValue, item, format!("{text:?} is no url of a server: {fault}"), help);
-            return None;
-        }
-    };
+fn server_url(item: &Item<'_>, walk: &mut Walk<'_>) -> Option<Url> {
+    let url = read_url(item, walk, "server", "https://HOST/PATH")?;
     if url.scheme == Scheme::Http && !is_loopback(&url.authority.host) {
         let help = "use https; plain http is for servers on this machine, such as \"http://127.0.0.1:3000/mcp\"";
         walk.error(Code::BadValue, item, format!("plain http to {} can be read on its way", url.authority), help);
         return None;
     }
     Some(url)
+}
+
+/// A URL whose path a request can be compared with, and without a fragment: none is ever sent.
+fn read_url(item: &Item<'_>, walk: &mut Walk<'_>, kind: &str, form: &str) -> Option<Url> {
+    let text = item.text(walk)?;
+    let fault = match Url::parse(text) {
+        Ok(_) if text.contains('#') => "a fragment is never sent".to_owned(),
+        Ok(url) if url.path.decoded().is_some() => return Some(url),
+        Ok(_) => "its path can be read in more than one way".to_owned(),
+        Err(fault) => chain(&fault),
+    };
+    walk.error(Code::BadValue, item, format!("{text:?} is no url of a {kind}: {fault}"), format!("write \"{form}\""));
+    None
 }
 
 /// A loopback address, or the name that RFC 6761 section 6.3 keeps for it.
@@ -166,13 +178,13 @@ fn is_loopback(host: &Host) -> bool {
 fn oauth(table: &mut Table<'_>, walk: &mut Walk<'_>) {
     let item = table.item("oauth");
     let servers = each(item.as_ref(), walk, |element, walk| {
-        let text = element.text(walk)?;
-        let url = ServerUrl::parse(text).ok().filter(|url| url.scheme == Scheme::Https);
-        if url.is_none() {
-            let help = "write \"https://HOST\"";
-            walk.error(Code::BadValue, element, format!("{text:?} is no authorization server"), help);
+        let url = read_url(element, walk, "authorization server", "https://HOST")?;
+        if url.scheme == Scheme::Http {
+            let help = format!("write \"https://{}\"", url.authority);
+            walk.error(Code::BadValue, element, "tokens never come over plain http".to_owned(), help);
+            return None;
         }
-        url
+        Some(url)
     });
     if let Some(item) = item.filter(|_| !servers.is_empty()) {
         walk.not_yet(&item, "`oauth`");

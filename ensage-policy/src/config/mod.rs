@@ -13,7 +13,6 @@ mod mcp;
 mod report;
 mod spelling;
 mod units;
-mod url;
 mod values;
 mod walk;
 
@@ -128,7 +127,6 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
     let mut enclaves = Vec::new();
     for (name, item) in &enclaves_named {
         if let Some(enclave) = enclave::enclave(name, item, walk, &declared, gateway.mode) {
-            binding::shared_variables(walk, &declared, &enclave);
             enclaves.push(Arc::new(enclave));
         }
     }
@@ -136,9 +134,12 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
         chamber::chamber(item, walk, &declared, &enclaves);
     }
     table.close(walk);
-    let credentials = declared.bound.into_iter().map(|bound| bound.credential).collect();
+    let credentials = declared.bound.iter().map(|bound| Arc::clone(&bound.credential)).collect();
     let sha256 = Arc::from("");
-    Policy { generation: 1, sha256, file: None, gateway, upstream, limits, audit, agents, enclaves, credentials }
+    let policy =
+        Policy { generation: 1, sha256, file: None, gateway, upstream, limits, audit, agents, enclaves, credentials };
+    binding::shared_variables(walk, &declared.bound, &policy);
+    policy
 }
 
 /// The names that the file declares: what may be referred to.

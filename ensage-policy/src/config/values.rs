@@ -11,7 +11,7 @@ use super::report::Code;
 use super::spelling::nearest;
 use super::units::{self, UnitError};
 use super::walk::{Item, Walk};
-use crate::authority::{Host, HostPattern};
+use crate::authority::HostPattern;
 use crate::glob::Glob;
 use crate::model::{Listed, Listen, Rule};
 
@@ -248,18 +248,6 @@ pub(super) fn list_rule(item: Option<&Item<'_>>, walk: &Walk<'_>, table: &Rule) 
     item.map_or_else(|| table.clone(), |item| walk.rule(&item.path, &item.key))
 }
 
-/// The ranges of `addresses`; a literal address in the entry's host allows itself.
-pub(super) fn addresses(item: Option<&Item<'_>>, walk: &mut Walk<'_>, host: Option<&Host>) -> Vec<IpNet> {
-    let mut ranges = each(item, walk, Item::range);
-    let literal = match host {
-        Some(Host::V4(v4)) => Some(IpAddr::V4(*v4)),
-        Some(Host::V6(v6)) => Some(IpAddr::V6(*v6)),
-        Some(Host::Name(_)) | None => None,
-    };
-    ranges.extend(literal.map(IpNet::from).filter(|own| !ranges.contains(own)));
-    ranges
-}
-
 /// A header field name in lower case (RFC 9110 section 5.1), none of those that frame or route a message.
 pub(super) fn header_name(walk: &mut Walk<'_>, at: &Item<'_>, text: &str) -> Option<String> {
     let name = text.to_ascii_lowercase();
@@ -313,7 +301,8 @@ fn host_help(text: &str) -> String {
     }
 }
 
-fn chain(fault: &dyn std::error::Error) -> String {
+/// A fault with its causes.
+pub(super) fn chain(fault: &dyn std::error::Error) -> String {
     match fault.source() {
         Some(cause) => format!("{fault}: {}", chain(cause)),
         None => fault.to_string(),

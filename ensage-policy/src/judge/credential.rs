@@ -8,7 +8,7 @@ use super::Trial;
 use super::denial::{Denial, Step};
 use super::permit::{Fill, HeadPermit};
 use super::route::{Governed, Route};
-use crate::authority::{Authority, Fit, HostPattern};
+use crate::authority::{Authority, Fit};
 use crate::model::{Credential, Enclave, Policy, Scheme, Slot};
 use crate::path::RequestPath;
 use crate::reason::Reason;
@@ -77,30 +77,16 @@ pub fn sites(policy: &Policy, enclave: &Enclave, authority: &Authority, path: &R
         host: host_fit(credential, authority),
         path: path_fit(credential, path),
     };
-    of_enclave(policy, enclave).map(fit).collect()
+    policy.credentials_of(enclave).map(fit).collect()
 }
 
 /// Whether some credential of the enclave binds this host: then nothing foreign goes there, and it is governed.
 pub fn bound(policy: &Policy, enclave: &Enclave, authority: &Authority) -> bool {
-    of_enclave(policy, enclave).any(|credential| host_fit(credential, authority) == HostFit::Bound)
+    policy.credentials_of(enclave).any(|credential| host_fit(credential, authority) == HostFit::Bound)
 }
 
 pub(super) fn governed(policy: &Policy, enclave: &Enclave, authority: &Authority) -> Governed {
     if bound(policy, enclave, authority) { Governed::Governed } else { Governed::Passing }
-}
-
-/// The credentials that a rule of the enclave names, and those with a host that a rule of the enclave opens.
-fn of_enclave<'p>(policy: &'p Policy, enclave: &'p Enclave) -> impl Iterator<Item = &'p Arc<Credential>> {
-    policy.credentials.iter().filter(move |credential| {
-        let named = |name: &Option<Arc<str>>| name.as_ref() == Some(&credential.name);
-        let binds = |host: &HostPattern| credential.hosts.iter().any(|bound| bound.overlaps(host));
-        enclave.http.iter().any(|rule| named(&rule.credential) || binds(&rule.host))
-            || enclave.llm.iter().any(|rule| named(&rule.credential) || binds(&rule.host))
-            || enclave
-                .mcp
-                .iter()
-                .any(|rule| named(&rule.credential) || binds(&HostPattern::exact(rule.host.clone(), rule.port)))
-    })
 }
 
 fn host_fit(credential: &Credential, authority: &Authority) -> HostFit {
@@ -209,7 +195,7 @@ impl Trial<'_> {
             let finding = CredentialFinding::Misuse { reason, credential: Some(name.into()) };
             Err(misuse(self.policy, &finding).unwrap_or_else(|| Denial::new(reason, "")))
         };
-        let mut mine = of_enclave(self.policy, self.enclave);
+        let mut mine = self.policy.credentials_of(self.enclave);
         let Some(credential) = mine.find(|credential| *credential.name == *name) else {
             return wrong(Reason::PlaceholderWrongSession);
         };

@@ -203,8 +203,7 @@ paths = []
     assert_eq!((second.host.to_string().as_str(), &second.schemes[..]), ("10.1.2.3:80", &[Scheme::Http][..]));
     assert_eq!(second.methods.as_deref().unwrap(), ["GET", "X-CUSTOM"]);
     assert_eq!(second.paths.as_ref().unwrap().iter().map(|g| g.as_str()).collect::<Vec<_>>(), ["/repos/**", "**/x"]);
-    // The literal address of the entry allows itself.
-    assert_eq!(strings(&second.addresses), ["10.2.0.0/16", "10.1.2.3/32"]);
+    assert_eq!(strings(&second.addresses), ["10.2.0.0/16"]);
     assert!(second.websocket && second.undeclared_mcp);
     // An empty list is none, not all.
     assert_eq!((third.methods.as_deref(), third.paths.as_deref()), (Some(&[][..]), Some(&[][..])));
@@ -223,6 +222,7 @@ provider_tools = [
 [enclave.e.llm.bare]
 api = "anthropic"
 host = "127.0.0.1:1"
+addresses = ["10.2.0.0/16", "10.3.3.3"]
 
 [enclave.e.mcp.github]
 url = "https://API.test:8443/mcp/?x=1"
@@ -251,24 +251,23 @@ url = "http://127.0.0.1:3000"
     assert_eq!(anthropic.provider_tools_rule, rule("enclave.e.llm.anthropic.provider_tools", 6));
     assert!(bare.models.is_empty() && bare.provider_tools.is_empty());
     assert_eq!((&bare.models_rule, &bare.provider_tools_rule), (&bare.rule, &bare.rule));
-    assert_eq!(strings(&bare.addresses), ["127.0.0.1/32"]);
+    assert_eq!(strings(&bare.addresses), ["10.2.0.0/16", "10.3.3.3/32"]);
     let [github, local] = &policy.enclaves[0].mcp[..] else { panic!() };
-    assert_eq!((&*github.name, &github.rule), ("github", &rule("enclave.e.mcp.github", 13)));
+    assert_eq!((&*github.name, &github.rule), ("github", &rule("enclave.e.mcp.github", 14)));
     assert_eq!((github.scheme, github.host.to_string().as_str(), github.port), (Scheme::Https, "api.test", 8443));
     assert_eq!((github.path.as_str(), github.query.as_deref()), ("/mcp", Some("x=1")));
     assert_eq!(github.revisions, [Revision::V2025_11_25, Revision::V2026_07_28]);
     assert_eq!(github.headers, ["x-trace"]);
     let tools: Vec<_> = github.tools.iter().map(|t| (t.glob.as_str(), t.rule.clone())).collect();
-    assert_eq!(tools[0], ("get_*", rule("enclave.e.mcp.github.tools[0]", 18)));
-    assert_eq!(tools[1], ("search_code", rule("enclave.e.mcp.github.tools[1]", 19)));
-    assert_eq!(github.tools_rule, rule("enclave.e.mcp.github.tools", 17));
-    assert_eq!(github.resources[0].rule, rule("enclave.e.mcp.github.resources[0]", 21));
+    assert_eq!(tools[0], ("get_*", rule("enclave.e.mcp.github.tools[0]", 19)));
+    assert_eq!(tools[1], ("search_code", rule("enclave.e.mcp.github.tools[1]", 20)));
+    assert_eq!(github.tools_rule, rule("enclave.e.mcp.github.tools", 18));
+    assert_eq!(github.resources[0].rule, rule("enclave.e.mcp.github.resources[0]", 22));
     assert_eq!((github.prompts.len(), strings(&github.server_requests)), (1, vec!["roots".to_owned()]));
     assert_eq!((strings(&github.addresses), github.pin), (vec!["10.1.0.0/16".to_owned()], false));
     assert_eq!((local.scheme, local.port, local.path.as_str(), &local.query), (Scheme::Http, 3000, "", &None));
     assert_eq!((&local.revisions[..], local.pin), (&Revision::ALL[..], true));
     assert_eq!((local.tools.len(), &local.tools_rule), (0, &local.rule));
-    assert_eq!(strings(&local.addresses), ["127.0.0.1/32"]);
 }
 
 #[test]
@@ -302,7 +301,7 @@ env = ["A", "B"]
     );
     assert_eq!((anthropic.inject, anthropic.ttl), (true, HOUR));
     assert_eq!((&bare.source, &bare.slots[..], &bare.paths), (&Source::Vault, &[Slot::Bearer][..], &None));
-    assert_eq!((bare.placeholder.as_str(), bare.inject, bare.ttl), ("ensage-", false, 12 * HOUR));
+    assert_eq!((bare.placeholder.as_str(), bare.inject, bare.ttl), ("", false, 12 * HOUR));
     assert_eq!(bare.env, ["A", "B"]);
 }
 
