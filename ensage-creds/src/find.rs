@@ -100,7 +100,12 @@ pub(crate) fn unit(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let byte = *bytes.get(at)?;
     let escaped = match byte {
         b'%' => bytes.get(at + 1..at + 3).and_then(hex).map(|char| (char, 3)),
-        b'\\' => bytes.get(at + 2..at + 6).filter(|_| bytes.get(at + 1) == Some(&b'u')).and_then(hex).map(|c| (c, 6)),
+        b'\\' => bytes
+            .get(at + 2..at + 6)
+            .filter(|_| bytes.get(at + 1) == Some(&b'u'))
+            .and_then(hex)
+            .filter(u8::is_ascii)
+            .map(|c| (c, 6)),
         _ => None,
     };
     Some(escaped.unwrap_or((byte, 1)))
@@ -142,10 +147,10 @@ pub(crate) fn spells(name: &[u8], known: &[u8]) -> bool {
     at == name.len()
 }
 
-/// The ASCII character of these hexadecimal digits.
+/// The byte of these hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u8> {
     let value = digits.iter().try_fold(0, |sum, &d| char::from(d).to_digit(16).map(|v| sum * 16 + v))?;
-    u8::try_from(value).ok().filter(u8::is_ascii)
+    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
