@@ -112,20 +112,15 @@ impl<'p> Trial<'p> {
     /// # Errors
     /// `protocol_not_allowed`, or as [`connect`](Self::connect).
     pub fn plain_tunnel(&mut self, to: &Authority) -> Result<(), Denial> {
-        self.connect(to)?;
+        if let Err(denial) = reach::reach(self.enclave, to, None) {
+            return self.settle(Step::Reach, Err(denial));
+        }
         match reach::reach(self.enclave, to, Some(Scheme::Http)) {
-            Ok(_) => {
-                self.reached = Some((to.clone(), Scheme::Http));
-                Ok(())
-            }
-            // Nothing was let in by its name alone: what observe let pass above passes here.
-            Err(_) if self.would.is_some() => Ok(()),
+            Ok(rule) => self.settle(Step::Reach, Ok(Some(rule))),
             Err(denial) => {
-                let message = "plain HTTP is not allowed in a tunnel to this host: use TLS";
-                Err(self.refuse(
-                    Step::Protocol,
-                    Denial { reason: Reason::ProtocolNotAllowed, message: message.into(), ..denial },
-                ))
+                let message = "plain HTTP is not allowed in a tunnel to this host: use TLS".to_owned();
+                let denial = Denial { reason: Reason::ProtocolNotAllowed, message, ..denial };
+                Err(self.refuse(Step::Protocol, denial))
             }
         }
     }

@@ -168,3 +168,6 @@ fn embedded(ip: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         _ => [None, None],
     }
 }
+
+#[cfg(test)]
+mod tests;
