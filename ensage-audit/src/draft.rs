@@ -1,0 +1,112 @@
+//! A record before it has its place in the log.
+
+use uuid::Uuid;
+
+use crate::event::{AdminEvent, AgentEvent, Alarm, GatewayEvent, GrantEvent, PinEvent, PolicyEvent, SessionEvent};
+use crate::json::{Members, push_id, push_text};
+use crate::record::{Call, End};
+
+/// A record as JSON, but for what the log adds when it takes its place in the chain (`v`, `seq`, `time`, `prev`).
+///
+/// Making one costs an allocation and the copying of its texts; no lock is held meanwhile.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What stands between the time and the hash of the record before.
+    pub(crate) lead: Vec<u8>,
+    /// What stands behind that hash, up to and with the line feed.
+    pub(crate) rest: Vec<u8>,
+}
+
+impl Draft {
+    /// A decision.
+    pub fn call(call: &Call<'_>) -> Self {
+        Self::of("call", call.id, call.severity, 768, |m| call.write(m))
+    }
+
+    /// The close of the call `id`.
+    pub fn end(id: Uuid, severity: &str, end: &End<'_>) -> Self {
+        Self::of("end", id, severity, 320, |m| end.write(m))
+    }
+
+    /// The life of a session.
+    pub fn session(severity: &str, event: &SessionEvent<'_>) -> Self {
+        Self::event("session", severity, |m| event.write(m))
+    }
+
+    /// An agent that was seen.
+    pub fn agent(severity: &str, event: &AgentEvent<'_>) -> Self {
+        Self::event("agent", severity, |m| event.write(m))
+    }
+
+    /// The life of a grant.
+    pub fn grant(severity: &str, event: &GrantEvent<'_>) -> Self {
+        Self::event("grant", severity, |m| event.write(m))
+    }
+
+    /// A configuration that was loaded or rejected.
+    pub fn policy(severity: &str, event: &PolicyEvent<'_>) -> Self {
+        Self::event("policy", severity, |m| event.write(m))
+    }
+
+    /// A pinned definition.
+    pub fn pin(severity: &str, event: &PinEvent<'_>) -> Self {
+        Self::event("pin", severity, |m| event.write(m))
+    }
+
+    /// Something that somebody must look at.
+    pub fn alarm(severity: &str, alarm: &Alarm<'_>) -> Self {
+        Self::event("alarm", severity, |m| alarm.write(m))
+    }
+
+    /// What an operator did.
+    pub fn admin(severity: &str, event: &AdminEvent<'_>) -> Self {
+        Self::event("admin", severity, |m| event.write(m))
+    }
+
+    /// The life of the gateway.
+    pub fn gateway(severity: &str, event: &GatewayEvent<'_>) -> Self {
+        Self::event("gateway", severity, |m| event.write(m))
+    }
+
+    /// Something the log itself lost or could not write. Only the log says so.
+    pub(crate) fn gap(gap: &Gap<'_>) -> Self {
+        Self::event("gap", "high", |m| {
+            m.text("cause", Some(gap.cause));
+            m.text("segment", gap.segment);
+            m.number("bytes", gap.bytes);
+            m.text("since", gap.since);
+        })
+    }
+
+    fn event(kind: &str, severity: &str, write: impl FnOnce(&mut Members<'_>)) -> Self {
+        Self::of(kind, Uuid::now_v7(), severity, 256, write)
+    }
+
+    fn of(kind: &str, id: Uuid, severity: &str, size: usize, write: impl FnOnce(&mut Members<'_>)) -> Self {
+        let mut lead = Vec::with_capacity(80);
+        lead.extend_from_slice(b"\",\"kind\":\"");
+        lead.extend_from_slice(kind.as_bytes());
+        lead.extend_from_slice(b"\",\"id\":\"");
+        push_id(&mut lead, id);
+        lead.extend_from_slice(b"\",\"prev\":\"");
+        let mut rest = Vec::with_capacity(size);
+        rest.extend_from_slice(b"\",\"severity\":");
+        push_text(&mut rest, severity, 16);
+        write(&mut Members::more(&mut rest));
+        rest.extend_from_slice(b"}\n");
+        Self { lead, rest }
+    }
+}
+
+/// What a `gap` record tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gap<'a> {
+    /// `torn_tail`, `truncated` or `write_failed`.
+    pub(crate) cause: &'a str,
+    /// The segment that was cut.
+    pub(crate) segment: Option<&'a str>,
+    /// How many bytes were cut off.
+    pub(crate) bytes: Option<u64>,
+    /// Since when nothing could be written.
+    pub(crate) since: Option<&'a str>,
+}

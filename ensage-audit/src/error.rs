@@ -1,0 +1,58 @@
+//! What can go wrong with the log.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the log could not be opened, or a record not be written. Always a fault of this machine, never of a client.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Another process writes this log.
+    #[error("the audit log {} is in use by another process", path.display())]
+    AlreadyOpen {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A folder or file that others could have changed.
+    #[error("{} {fault}; {remedy}", path.display())]
+    Unsafe {
+        /// What was refused.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A segment that a newer version of the program wrote.
+    #[error("{} has format version {version}, this program reads up to {known}", path.display())]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The newest one that is known.
+        known: u32,
+    },
+    /// The log could not be opened.
+    #[error("cannot open the audit log at {}", path.display())]
+    Open {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system gave no thread.
+    #[error("cannot start the thread of the audit log")]
+    Thread(#[source] io::Error),
+    /// Nothing can be written; it is tried again each second.
+    #[error("the audit log cannot be written")]
+    Unwritable(#[source] io::Error),
+    /// A record that is longer than the format allows. Texts are cut before, so this is a defect.
+    #[error("a record of {bytes} bytes is over the limit of {max}")]
+    RecordTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}

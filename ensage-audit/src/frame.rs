@@ -1,0 +1,321 @@
+//! The format of a segment: a header, then frames of length, chain hash and payload.
+//!
+//! ```text
+//! header   8  magic "ENSAGSEG"
+//!          4  version (1), little-endian
+//!          8  seq of the first record, little-endian
+//!         32  chain hash of the record before it (zeros before the first of all)
+//! frame    4  length of the payload, little-endian
+//!         32  chain hash = SHA-256(chain hash of the record before ‖ payload)
+//!          n  payload: one JSON object on one line, with its line feed
+//! ```
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use sha2::{Digest, Sha256};
+
+/// A chain hash.
+pub(crate) type Hash = [u8; 32];
+
+/// What stands before the first record of all.
+pub(crate) const GENESIS: Hash = [0; 32];
+pub(crate) const MAGIC: [u8; 8] = *b"ENSAGSEG";
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEADER_BYTES: u64 = 52;
+pub(crate) const FRAME_BYTES: usize = 36;
+/// Longest payload. A record with every text and list at its bound stays below.
+pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
+/// How every payload begins; finds the next frame behind damage.
+pub(crate) const PAYLOAD_START: &[u8] = b"{\"v\":1,\"seq\":";
+/// What is read at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// The chain hash of `payload` behind `prev`.
+pub(crate) fn chain(prev: &Hash, payload: &[u8]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(prev);
+    hasher.update(payload);
+    hasher.finalize().into()
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    push_hex(&mut out, bytes);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends lower-case hex.
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+        }
+    }
+}
+
+/// Reads lower-case hex of exactly `N` bytes.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |b: &u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != N * 2 {
+        return None;
+    }
+    let mut out = [0; N];
+    for (pair, byte) in text.as_bytes().chunks_exact(2).zip(&mut out) {
+        let [high, low] = pair else { return None };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(out)
+}
+
+/// The head of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) first_seq: u64,
+    pub(crate) prev: Hash,
+}
+
+/// Why a header can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Short,
+    Magic,
+    Version(u32),
+}
+
+impl Header {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(52);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.first_seq.to_le_bytes());
+        out.extend_from_slice(&self.prev);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(HeaderFault::Short)?;
+        let (version, rest) = rest.split_first_chunk().ok_or(HeaderFault::Short)?;
+        let (first_seq, rest) = rest.split_first_chunk().ok_or(HeaderFault::Short)?;
+        let (prev, _) = rest.split_first_chunk().ok_or(HeaderFault::Short)?;
+        let version = u32::from_le_bytes(*version);
+        if *magic != MAGIC {
+            return Err(HeaderFault::Magic);
+        }
+        if version != VERSION {
+            return Err(HeaderFault::Version(version));
+        }
+        Ok(Self { first_seq: u64::from_le_bytes(*first_seq), prev: *prev })
+    }
+}
+
+/// Where a frame of a segment lies. `end` is where the next one begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) offset: u64,
+    pub(crate) payload_bytes: usize,
+    pub(crate) hash: Hash,
+    pub(crate) end: u64,
+}
+
+/// What lies at an offset of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// A frame that fits.
+    Frame(Frame),
+    /// The end of the file, exactly.
+    End,
+    /// The file ends within the frame.
+    Short,
+    /// A length that no frame has.
+    Broken,
+}
+
+/// Reads frames at any offset of a segment through one buffer that grows to the longest record at most.
+#[derive(Debug)]
+pub(crate) struct SegmentReader<R> {
+    source: R,
+    /// Offset of the buffer's first byte.
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read + Seek> SegmentReader<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self { source, start: 0, buffer: Vec::new() }
+    }
+
+    pub(crate) fn header(&mut self) -> io::Result<Result<Header, HeaderFault>> {
+        let bytes = self.bytes(0, usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX))?;
+        Ok(Header::decode(bytes))
+    }
+
+    /// What lies at `offset`.
+    pub(crate) fn at(&mut self, offset: u64) -> io::Result<At> {
+        let head = self.bytes(offset, FRAME_BYTES)?;
+        let Some((length, rest)) = head.split_first_chunk::<4>() else {
+            return Ok(if head.is_empty() { At::End } else { At::Short });
+        };
+        let payload_bytes = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        if payload_bytes <= PAYLOAD_START.len() || payload_bytes > RECORD_BYTES_MAX {
+            return Ok(At::Broken);
+        }
+        let Some((hash, _)) = rest.split_first_chunk::<32>() else { return Ok(At::Short) };
+        let frame = Frame {
+            offset,
+            payload_bytes,
+            hash: *hash,
+            end: offset.saturating_add((FRAME_BYTES + payload_bytes) as u64),
+        };
+        let whole = self.bytes(offset, FRAME_BYTES + payload_bytes)?.len() == FRAME_BYTES + payload_bytes;
+        Ok(if whole { At::Frame(frame) } else { At::Short })
+    }
+
+    /// The payload of a frame that [`Self::at`] found.
+    pub(crate) fn payload(&mut self, frame: &Frame) -> io::Result<&[u8]> {
+        let offset = frame.offset.saturating_add(FRAME_BYTES as u64);
+        self.bytes(offset, frame.payload_bytes)
+    }
+
+    /// The payload again, if it is still in the buffer: for callers that have just read it.
+    pub(crate) fn buffered(&self, frame: &Frame) -> Option<&[u8]> {
+        let from = usize::try_from(frame.offset.checked_sub(self.start)?).ok()? + FRAME_BYTES;
+        self.buffer.get(from..from + frame.payload_bytes)
+    }
+
+    /// The first frame behind `offset` that is intact by its own `prev`: where reading goes on behind damage.
+    ///
+    /// Cost: one pass over what lies between, and a hash for each thing that looks like a record.
+    pub(crate) fn resync(&mut self, offset: u64) -> io::Result<Option<(Frame, Place)>> {
+        let mut from = offset.saturating_add(1);
+        loop {
+            let window = self.bytes(from, CHUNK_BYTES)?;
+            let found = window.windows(PAYLOAD_START.len()).position(|w| w == PAYLOAD_START);
+            let window_bytes = window.len();
+            let Some(found) = found else {
+                if window_bytes < CHUNK_BYTES {
+                    return Ok(None);
+                }
+                from = from.saturating_add((window_bytes - PAYLOAD_START.len()) as u64);
+                continue;
+            };
+            let payload = from.saturating_add(found as u64);
+            if let Some(start) = payload.checked_sub(FRAME_BYTES as u64)
+                && start > offset
+                && let At::Frame(frame) = self.at(start)?
+                && let Some(place) = self.own_place(&frame)?
+            {
+                return Ok(Some((frame, place)));
+            }
+            from = payload.saturating_add(1);
+        }
+    }
+
+    /// Where a frame says that it belongs, if its hash agrees with that.
+    pub(crate) fn own_place(&mut self, frame: &Frame) -> io::Result<Option<Place>> {
+        let hash = frame.hash;
+        let payload = self.payload(frame)?;
+        Ok(Place::of(payload).filter(|place| chain(&place.prev, payload) == hash))
+    }
+
+    /// Up to `want` bytes from `offset`; fewer only at the end of the file.
+    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        let held = |reader: &Self| {
+            let from = offset.checked_sub(reader.start).and_then(|n| usize::try_from(n).ok())?;
+            (from + want <= reader.buffer.len()).then_some(from)
+        };
+        let from = match held(self) {
+            Some(from) => from,
+            None => {
+                self.load(offset, want.max(CHUNK_BYTES))?;
+                0
+            }
+        };
+        let end = (from + want).min(self.buffer.len());
+        Ok(self.buffer.get(from..end).unwrap_or_default())
+    }
+
+    fn load(&mut self, offset: u64, want: usize) -> io::Result<()> {
+        self.buffer.clear();
+        self.start = offset;
+        self.source.seek(SeekFrom::Start(offset))?;
+        let want = u64::try_from(want).unwrap_or(u64::MAX);
+        self.source.by_ref().take(want).read_to_end(&mut self.buffer)?;
+        Ok(())
+    }
+}
+
+/// What a payload says about its own place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) seq: u64,
+    pub(crate) prev: Hash,
+    pub(crate) time: String,
+}
+
+impl Place {
+    pub(crate) fn of(payload: &[u8]) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Stored<'a> {
+            v: u64,
+            seq: u64,
+            prev: &'a str,
+            time: &'a str,
+        }
+        let line = payload.strip_suffix(b"\n")?;
+        let stored: Stored<'_> = serde_json::from_slice(line).ok()?;
+        if stored.v != 1 {
+            return None;
+        }
+        Some(Self { seq: stored.seq, prev: unhex(stored.prev)?, time: stored.time.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let header = Header { first_seq: 7, prev: [3; 32] };
+        let bytes = header.encode();
+        assert_eq!(bytes.len() as u64, HEADER_BYTES);
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        assert_eq!(Header::decode(&bytes[..51]), Err(HeaderFault::Short));
+        let mut other = bytes.clone();
+        other[0] ^= 1;
+        assert_eq!(Header::decode(&other), Err(HeaderFault::Magic));
+        let mut newer = bytes;
+        newer[8] = 2;
+        assert_eq!(Header::decode(&newer), Err(HeaderFault::Version(2)));
+    }
+
+    #[test]
+    fn hex_reads_back_and_is_strict() {
+        assert_eq!(unhex::<3>(&hex(&[0, 0xab, 0xff])), Some([0, 0xab, 0xff]));
+        for bad in ["00ABff", "00abf", "00abfff0", "00abf ", ""] {
+            assert_eq!(unhex::<3>(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), offset in 0u64..500) {
+            let mut reader = SegmentReader::new(Cursor::new(&bytes));
+            let _ = reader.header().unwrap();
+            if let At::Frame(frame) = reader.at(offset).unwrap() {
+                prop_assert!(frame.end as usize <= bytes.len());
+            }
+            let _ = reader.resync(offset).unwrap();
+        }
+    }
+}

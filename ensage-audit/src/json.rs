@@ -1,0 +1,292 @@
+//! Writes one JSON object by hand: absent and empty members are left out, texts are cut and stay on one line.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// Longest text of a member, in bytes of the value; longer ones are cut and end in `…` (threat H13). The path of a
+/// request is the longest thing that interface section 2 promises.
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
+/// Longest file path: `PATH_MAX` of Linux.
+pub(crate) const FILE_BYTES_MAX: usize = 4096;
+/// Longest text in a list.
+pub(crate) const ITEM_BYTES_MAX: usize = 256;
+/// Most items of a list; one more, `…`, tells that there were others.
+pub(crate) const ITEMS_MAX: usize = 64;
+
+/// The members of one object that is being written.
+pub(crate) struct Members<'v> {
+    out: &'v mut Vec<u8>,
+    first: First,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Next,
+    Written,
+}
+
+impl<'v> Members<'v> {
+    /// For an object that has members before these.
+    pub(crate) fn more(out: &'v mut Vec<u8>) -> Self {
+        Self { out, first: First::Written }
+    }
+
+    /// For an object whose brace was just opened.
+    fn fresh(out: &'v mut Vec<u8>) -> Self {
+        Self { out, first: First::Next }
+    }
+
+    /// Free text.
+    pub(crate) fn text(&mut self, key: &str, value: Option<&str>) {
+        self.cut(key, value, TEXT_BYTES_MAX);
+    }
+
+    /// A path of the file system.
+    pub(crate) fn file(&mut self, key: &str, value: Option<&str>) {
+        self.cut(key, value, FILE_BYTES_MAX);
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, key: &str, value: Option<u64>) {
+        if let Some(n) = value {
+            self.key(key);
+            let _ = write!(self.out, "{n}");
+        }
+    }
+
+    /// A UUID.
+    pub(crate) fn id(&mut self, key: &str, value: Option<Uuid>) {
+        if let Some(id) = value {
+            self.key(key);
+            self.out.push(b'"');
+            push_id(self.out, id);
+            self.out.push(b'"');
+        }
+    }
+
+    /// An IP address.
+    pub(crate) fn address(&mut self, key: &str, value: Option<IpAddr>) {
+        if let Some(address) = value {
+            self.key(key);
+            let _ = write!(self.out, "\"{address}\"");
+        }
+    }
+
+    /// A span in milliseconds, to the microsecond.
+    pub(crate) fn millis(&mut self, key: &str, value: Option<Duration>) {
+        if let Some(span) = value {
+            self.key(key);
+            let micros = span.as_micros();
+            let _ = write!(self.out, "{}", micros / 1000);
+            if !micros.is_multiple_of(1000) {
+                let _ = write!(self.out, ".{:03}", micros % 1000);
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, key: &str, values: &[String]) {
+        if values.is_empty() {
+            return;
+        }
+        self.key(key);
+        self.out.push(b'[');
+        for (i, value) in values.iter().take(ITEMS_MAX).enumerate() {
+            if i > 0 {
+                self.out.push(b',');
+            }
+            push_text(self.out, value, ITEM_BYTES_MAX);
+        }
+        if values.len() > ITEMS_MAX {
+            self.out.extend_from_slice(",\"…\"".as_bytes());
+        }
+        self.out.push(b']');
+    }
+
+    /// A nested object; left out if nothing is written into it.
+    pub(crate) fn object(&mut self, key: &str, write: impl FnOnce(&mut Members<'_>)) {
+        let (start, first) = (self.out.len(), self.first);
+        self.key(key);
+        self.out.push(b'{');
+        let mut inner = Members::fresh(self.out);
+        write(&mut inner);
+        if inner.first == First::Next {
+            self.out.truncate(start);
+            self.first = first;
+        } else {
+            self.out.push(b'}');
+        }
+    }
+
+    /// A list of objects, at most `max` of them; left out if it is empty.
+    pub(crate) fn objects<T>(&mut self, key: &str, items: &[T], max: usize, write: impl Fn(&mut Members<'_>, &T)) {
+        if items.is_empty() {
+            return;
+        }
+        self.key(key);
+        self.out.push(b'[');
+        for (i, item) in items.iter().take(max).enumerate() {
+            self.out.extend_from_slice(if i > 0 { b",{" } else { b"{" });
+            write(&mut Members::fresh(self.out), item);
+            self.out.push(b'}');
+        }
+        self.out.push(b']');
+    }
+
+    /// A value that is JSON already.
+    pub(crate) fn raw(&mut self, key: &str, json: &[u8]) {
+        self.key(key);
+        self.out.extend_from_slice(json);
+    }
+
+    fn cut(&mut self, key: &str, value: Option<&str>, max: usize) {
+        if let Some(text) = value
+            && !text.is_empty()
+        {
+            self.key(key);
+            push_text(self.out, text, max);
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.first == First::Written {
+            self.out.push(b',');
+        }
+        self.first = First::Written;
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+}
+
+/// Writes a whole object.
+pub(crate) fn object(write: impl FnOnce(&mut Members<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.push(b'{');
+    write(&mut Members::fresh(&mut out));
+    out.push(b'}');
+    out
+}
+
+/// Writes the hyphenated form without allocating.
+pub(crate) fn push_id(out: &mut Vec<u8>, id: Uuid) {
+    let mut buffer = Uuid::encode_buffer();
+    out.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
+}
+
+/// Writes a JSON string of at most `max` bytes of `text`, and `…` if it was cut.
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, max: usize) {
+    let (head, tail) = if text.len() <= max {
+        (text, "")
+    } else {
+        (text.get(..text.floor_char_boundary(max)).unwrap_or_default(), "…")
+    };
+    out.push(b'"');
+    let mut plain = 0;
+    for (at, c) in head.char_indices() {
+        if is_plain(c) {
+            continue;
+        }
+        out.extend_from_slice(head.get(plain..at).unwrap_or_default().as_bytes());
+        plain = at + c.len_utf8();
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            // Everything that is not plain is below U+FFFF, so one escape says it.
+            _ => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+        }
+    }
+    out.extend_from_slice(head.get(plain..).unwrap_or_default().as_bytes());
+    out.extend_from_slice(tail.as_bytes());
+    out.push(b'"');
+}
+
+fn is_plain(c: char) -> bool {
+    match c {
+        '"' | '\\' => false,
+        ' '..='~' => true,
+        _ => !is_unprintable(c),
+    }
+}
+
+/// Control characters of both sets, line and paragraph separators, and what reorders or hides text on a terminal.
+pub(crate) fn is_unprintable(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0..=0x1f | 0x7f..=0x9f | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(value: &str, max: usize) -> String {
+        let mut out = Vec::new();
+        push_text(&mut out, value, max);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn h13_nothing_breaks_out_of_a_text() {
+        for (value, want) in [
+            ("plain", r#""plain""#),
+            ("a\r\nb", r#""a\u000d\u000ab""#),
+            ("\u{1b}[31m", r#""\u001b[31m""#),
+            ("\u{9b}31m", r#""\u009b31m""#),
+            (r#"","decision":"allow"#, r#""\",\"decision\":\"allow""#),
+            ("\\", r#""\\""#),
+            ("a\u{202e}b\u{2028}", r#""a\u202eb\u2028""#),
+            ("größe 大", "\"größe 大\""),
+        ] {
+            assert_eq!(text(value, 100), want, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(text("äää", 4), "\"ää…\"");
+        assert_eq!(text("äää", 5), "\"ää…\"");
+        assert_eq!(text("äää", 6), "\"äää\"");
+    }
+
+    #[test]
+    fn absent_and_empty_members_are_left_out() {
+        let out = object(|m| {
+            m.text("a", None);
+            m.text("b", Some(""));
+            m.object("c", |m| m.object("d", |m| m.number("e", None)));
+            m.texts("f", &[]);
+            m.objects("g", &[] as &[u8], 3, |_, _| {});
+            m.object("h", |m| m.number("i", Some(7)));
+            m.millis("j", Some(Duration::from_micros(1500)));
+            m.millis("k", Some(Duration::from_millis(2)));
+        });
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"h":{"i":7},"j":1.500,"k":2}"#);
+    }
+
+    #[test]
+    fn long_lists_say_that_they_were_cut() {
+        let many: Vec<String> = (0..ITEMS_MAX + 5).map(|i| i.to_string()).collect();
+        let out = object(|m| m.texts("a", &many));
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["a"].as_array().unwrap().len(), ITEMS_MAX + 1);
+        assert_eq!(value["a"][ITEMS_MAX], "…");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back_and_is_one_line(value in any::<String>()) {
+            let json = text(&value, usize::MAX);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+            prop_assert!(!json.chars().any(is_unprintable));
+        }
+    }
+}

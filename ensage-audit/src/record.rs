@@ -1,0 +1,392 @@
+//! The two records of a call: the decision (`call`) and its close (`end`), interface section 2.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::json::{Members, object};
+
+/// Most ancestors of a process that a record names.
+const ANCESTORS_MAX: usize = 16;
+
+/// An object that many records share, as JSON: made once for a session, copied into each of its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment(Arc<[u8]>);
+
+impl Fragment {
+    fn of(write: impl FnOnce(&mut Members<'_>)) -> Self {
+        Self(object(write).into())
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("{}")
+    }
+}
+
+impl Serialize for Fragment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(self.as_str()).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// The session of a record.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFacts<'a> {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// The enclave's name.
+    pub enclave: &'a str,
+    /// The agent's name.
+    pub agent: &'a str,
+    /// `enforce` or `observe`.
+    pub mode: &'a str,
+    /// `contained`, `advisory` or `outside`.
+    pub tier: &'a str,
+    /// Which layer found the client.
+    pub attribution: &'a str,
+    /// The session that started this one.
+    pub parent: Option<Uuid>,
+}
+
+impl SessionFacts<'_> {
+    /// Writes them once.
+    pub fn fragment(&self) -> Fragment {
+        Fragment::of(|m| {
+            m.id("id", Some(self.id));
+            m.text("enclave", Some(self.enclave));
+            m.text("agent", Some(self.agent));
+            m.text("mode", Some(self.mode));
+            m.text("tier", Some(self.tier));
+            m.text("attribution", Some(self.attribution));
+            m.id("parent", self.parent);
+        })
+    }
+}
+
+/// The process of a record.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessFacts<'a> {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot; with the pid it names one process.
+    pub start_time: Option<u64>,
+    /// The resolved path of the program.
+    pub executable: Option<&'a str>,
+    /// Digest of the program, lower-case hex.
+    pub executable_sha256: Option<&'a str>,
+    /// The interpreter's script.
+    pub script: Option<&'a str>,
+    /// The user's name, or the number where there is none.
+    pub owner: Option<&'a str>,
+    /// Nearest first; at most 16 are written.
+    pub ancestors: &'a [Ancestor<'a>],
+}
+
+/// One ancestor of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Ancestor<'a> {
+    /// Process id.
+    pub pid: u32,
+    /// The resolved path of the program.
+    pub executable: Option<Cow<'a, str>>,
+}
+
+impl ProcessFacts<'_> {
+    /// Writes them once.
+    pub fn fragment(&self) -> Fragment {
+        Fragment::of(|m| {
+            m.number("pid", Some(self.pid.into()));
+            m.number("start_time", self.start_time);
+            m.object("executable", |m| {
+                m.file("path", self.executable);
+                m.text("sha256", self.executable_sha256);
+            });
+            m.file("script", self.script);
+            m.text("owner", self.owner);
+            m.objects("ancestors", self.ancestors, ANCESTORS_MAX, |m, ancestor| {
+                m.number("pid", Some(ancestor.pid.into()));
+                m.object("executable", |m| m.file("path", ancestor.executable.as_deref()));
+            });
+        })
+    }
+}
+
+/// The MCP facts of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mcp<'a> {
+    /// Name of the configuration's entry.
+    pub server: &'a str,
+    /// Who asks: `client` or `server`.
+    pub direction: &'a str,
+    /// The JSON-RPC method.
+    pub method: Option<&'a str>,
+    /// The revision.
+    pub protocol_version: Option<&'a str>,
+    /// The transport's session id.
+    pub session_id: Option<&'a str>,
+    /// The resource that was asked for.
+    pub resource_uri: Option<&'a str>,
+    /// The JSON-RPC id as it was sent, quotes and all; written as OpenTelemetry has it, as a string.
+    pub request_id: Option<&'a str>,
+}
+
+/// The model, tool and prompt of a call, MCP ones too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GenAi<'a> {
+    /// `gen_ai.provider.name`
+    pub provider: Option<&'a str>,
+    /// `gen_ai.request.model`
+    pub request_model: Option<&'a str>,
+    /// `gen_ai.tool.name`
+    pub tool: Option<&'a str>,
+    /// `gen_ai.prompt.name`
+    pub prompt: Option<&'a str>,
+}
+
+/// A decision. Make one with [`Call::new`] and set what is known; what is absent or empty is not written.
+///
+/// Whoever fills it in takes care that no text holds a secret or a placeholder. Texts are cut at 1 KiB.
+#[derive(Clone, Debug, Default)]
+pub struct Call<'a> {
+    /// UUIDv7, the decision's id.
+    pub id: Uuid,
+    /// `info`, `low`, `medium` or `high`.
+    pub severity: &'a str,
+    /// The exchange on the client's connection.
+    pub exchange: Option<Uuid>,
+    /// The client's connection.
+    pub connection: Option<Uuid>,
+    /// [`SessionFacts::fragment`]
+    pub session: Option<&'a Fragment>,
+    /// [`ProcessFacts::fragment`]
+    pub process: Option<&'a Fragment>,
+    /// `type`: `http`, `mcp`, `llm`, `websocket`, `tunnel`, `tcp` or `connect`.
+    pub kind: &'a str,
+    /// `server.address`, as asked.
+    pub server: Option<&'a str>,
+    /// `server.port`
+    pub port: Option<u16>,
+    /// `network.peer.address`, as dialled.
+    pub peer: Option<IpAddr>,
+    /// `network.protocol.version`: `1.1` or `2`.
+    pub protocol_version: Option<&'a str>,
+    /// `http.request.method`
+    pub method: Option<&'a str>,
+    /// `url.scheme`
+    pub scheme: Option<&'a str>,
+    /// `url.path`, as sent, never with the query.
+    pub path: Option<&'a str>,
+    /// For MCP.
+    pub mcp: Option<Mcp<'a>>,
+    /// Model, tool, prompt.
+    pub gen_ai: GenAi<'a>,
+    /// Server-side tools that the request asked of the provider.
+    pub provider_tools: &'a [String],
+    /// Digest (lower-case hex) and size of the arguments as forwarded.
+    pub arguments: Option<(&'a str, u64)>,
+    /// Name of the credential and what was done with it: `substituted`, `injected`, `masked`, `refused` or `bare`.
+    pub credential: Option<(&'a str, &'a str)>,
+    /// `allow` or `deny`.
+    pub decision: &'a str,
+    /// `deny` where observe mode let something through.
+    pub would: Option<&'a str>,
+    /// Only for a deny or a would-be deny.
+    pub reason: Option<&'a str>,
+    /// The configuration path that decided.
+    pub rule: Option<&'a str>,
+    /// One sentence: what the reason meant here.
+    pub message: Option<&'a str>,
+    /// The fault of a certificate.
+    pub fault: Option<&'a str>,
+    /// The next hop, where there is one.
+    pub via: Option<&'a str>,
+    /// The policy's generation.
+    pub generation: Option<u64>,
+    /// Digest of the configuration, lower-case hex.
+    pub policy_sha256: Option<&'a str>,
+    /// The chamber that guards it.
+    pub chamber: Option<&'a str>,
+    /// The grant that opened the chamber.
+    pub grant: Option<Uuid>,
+    /// For a call that is over when it is decided (a refusal): then no `end` follows.
+    pub end: Option<&'a End<'a>>,
+}
+
+impl<'a> Call<'a> {
+    /// A call of which only the id and the severity are known.
+    pub fn new(id: Uuid, severity: &'a str) -> Self {
+        Self { id, severity, ..Self::default() }
+    }
+
+    pub(crate) fn write(&self, m: &mut Members<'_>) {
+        self.write_who(m);
+        self.write_what(m);
+        self.write_verdict(m);
+        if let Some(end) = self.end {
+            end.write_counts(m);
+        }
+    }
+
+    fn write_who(&self, m: &mut Members<'_>) {
+        m.id("exchange", self.exchange);
+        m.id("connection", self.connection);
+        if let Some(session) = self.session {
+            m.raw("session", &session.0);
+        }
+        if let Some(process) = self.process {
+            m.raw("process", &process.0);
+        }
+    }
+
+    fn write_what(&self, m: &mut Members<'_>) {
+        m.text("type", Some(self.kind));
+        m.object("server", |m| {
+            m.text("address", self.server);
+            m.number("port", self.port.map(u64::from));
+        });
+        m.object("network", |m| {
+            m.object("peer", |m| m.address("address", self.peer));
+            m.object("protocol", |m| m.text("version", self.protocol_version));
+        });
+        m.object("http", |m| {
+            m.object("request", |m| m.text("method", self.method));
+            m.object("response", |m| m.number("status_code", self.end.and_then(|e| e.status).map(u64::from)));
+        });
+        m.object("url", |m| {
+            m.text("scheme", self.scheme);
+            m.text("path", self.path);
+        });
+        if let Some(mcp) = &self.mcp {
+            mcp.write(m);
+        }
+        m.object("gen_ai", |m| self.write_gen_ai(m));
+        m.texts("provider_tools", self.provider_tools);
+        m.texts("tools_requested", self.end.map_or(&[], |e| e.tools_requested));
+        m.object("arguments", |m| {
+            m.text("sha256", self.arguments.map(|(sha256, _)| sha256));
+            m.number("bytes", self.arguments.map(|(_, bytes)| bytes));
+        });
+        m.object("credential", |m| {
+            m.text("name", self.credential.map(|(name, _)| name));
+            m.text("action", self.credential.map(|(_, action)| action));
+        });
+    }
+
+    fn write_gen_ai(&self, m: &mut Members<'_>) {
+        m.object("provider", |m| m.text("name", self.gen_ai.provider));
+        m.object("request", |m| m.text("model", self.gen_ai.request_model));
+        m.object("tool", |m| m.text("name", self.gen_ai.tool));
+        m.object("prompt", |m| m.text("name", self.gen_ai.prompt));
+        if let Some(end) = self.end {
+            end.write_gen_ai(m);
+        }
+    }
+
+    fn write_verdict(&self, m: &mut Members<'_>) {
+        m.text("decision", Some(self.decision));
+        m.text("would", self.would);
+        m.text("reason", self.reason);
+        m.text("rule", self.rule);
+        m.text("message", self.message);
+        m.text("fault", self.fault);
+        m.text("via", self.via);
+        m.object("policy", |m| {
+            m.number("generation", self.generation);
+            m.text("sha256", self.policy_sha256);
+        });
+        m.text("chamber", self.chamber);
+        m.id("grant", self.grant);
+    }
+}
+
+impl Mcp<'_> {
+    fn write(&self, m: &mut Members<'_>) {
+        m.object("mcp", |m| {
+            m.text("server", Some(self.server));
+            m.text("direction", Some(self.direction));
+            m.object("method", |m| m.text("name", self.method));
+            m.object("protocol", |m| m.text("version", self.protocol_version));
+            m.object("session", |m| m.text("id", self.session_id));
+            m.object("resource", |m| m.text("uri", self.resource_uri));
+        });
+        // A JSON string stands for what it means, a number for its digits.
+        let id = self.request_id.map(|sent| match serde_json::from_str::<String>(sent) {
+            Ok(text) => Cow::Owned(text),
+            Err(_) => Cow::Borrowed(sent),
+        });
+        m.object("jsonrpc", |m| m.object("request", |m| m.text("id", id.as_deref())));
+    }
+}
+
+/// The close of a call.
+#[derive(Clone, Debug, Default)]
+pub struct End<'a> {
+    /// `http.response.status_code`, as the client got it.
+    pub status: Option<u16>,
+    /// `gen_ai.response.model`
+    pub response_model: Option<&'a str>,
+    /// `gen_ai.usage.input_tokens`
+    pub input_tokens: Option<u64>,
+    /// `gen_ai.usage.output_tokens`
+    pub output_tokens: Option<u64>,
+    /// Tools that the provider's answer called.
+    pub tools_requested: &'a [String],
+    /// Number of reflections of a secret that were replaced.
+    pub scrubbed: Option<u64>,
+    /// Bytes from the client.
+    pub bytes_up: u64,
+    /// Bytes to the client.
+    pub bytes_down: u64,
+    /// From the first byte of the request to the last of the answer.
+    pub duration: Option<Duration>,
+    /// `complete`, `refused`, `client_gone`, `upstream_failed`, `revoked`, `session_ended` or `gateway_stopped`.
+    pub outcome: &'a str,
+    /// Why a call that was let through was cut off after all.
+    pub reason: Option<&'a str>,
+}
+
+impl End<'_> {
+    pub(crate) fn write(&self, m: &mut Members<'_>) {
+        m.object("http", |m| {
+            m.object("response", |m| m.number("status_code", self.status.map(u64::from)));
+        });
+        m.object("gen_ai", |m| self.write_gen_ai(m));
+        m.texts("tools_requested", self.tools_requested);
+        m.text("reason", self.reason);
+        self.write_counts(m);
+    }
+
+    fn write_gen_ai(&self, m: &mut Members<'_>) {
+        m.object("response", |m| m.text("model", self.response_model));
+        m.object("usage", |m| {
+            m.number("input_tokens", self.input_tokens);
+            m.number("output_tokens", self.output_tokens);
+        });
+    }
+
+    fn write_counts(&self, m: &mut Members<'_>) {
+        m.number("scrubbed", self.scrubbed);
+        m.object("bytes", |m| {
+            m.number("up", Some(self.bytes_up));
+            m.number("down", Some(self.bytes_down));
+        });
+        m.millis("duration_ms", self.duration);
+        m.text("outcome", Some(self.outcome));
+    }
+}
+
+impl Fragment {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;
