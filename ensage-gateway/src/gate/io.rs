@@ -50,7 +50,27 @@ struct Shared {
     reader: RefCell<Option<Waker>>,
 }
 
+impl Shared {
+    const fn new() -> Self {
+        Self {
+            phase: Cell::new(Phase::Idle),
+            violation: Cell::new(None),
+            heads: Cell::new(0),
+            answered: Cell::new(0),
+            answered_at: Cell::new(None),
+            asked: Cell::new(None),
+            granted: Cell::new(false),
+            reader: RefCell::new(None),
+        }
+    }
+}
+
 impl Watch {
+    /// A watch over nothing, for an exchange that no gate has read.
+    pub fn detached() -> Self {
+        Self { shared: Rc::new(Shared::new()) }
+    }
+
     /// Where the inspected direction stands.
     pub fn phase(&self) -> Phase {
         self.shared.phase.get()
@@ -140,16 +160,7 @@ impl<IO> Gate<IO> {
     }
 
     fn new(io: IO, inspector: Inspector, waits: Waits) -> (Self, Watch) {
-        let shared = Rc::new(Shared {
-            phase: Cell::new(Phase::Idle),
-            violation: Cell::new(None),
-            heads: Cell::new(0),
-            answered: Cell::new(0),
-            answered_at: Cell::new(None),
-            asked: Cell::new(None),
-            granted: Cell::new(false),
-            reader: RefCell::new(None),
-        });
+        let shared = Rc::new(Shared::new());
         let watch = Watch { shared: Rc::clone(&shared) };
         let carried = BytesMut::new();
         let gate = Self { io, inspector, shared, carried, waits, waiting: None, timer: None, expired: false };

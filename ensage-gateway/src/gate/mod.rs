@@ -13,7 +13,8 @@
 //! let (gate, watch) = Gate::requests(tls, Limits::default(), Waits::default());
 //! // hyper serves `gate`; for each request the service says when it is answered:
 //! watch.answered();
-//! // and when hyper's connection has ended:
+//! // and when hyper's connection has ended, well or not (a head that was cut ends it with an error, so
+//! // `poll_without_shutdown` and `into_parts`, never `without_shutdown`, which loses the stream then):
 //! if let Some(violation) = watch.violation() {
 //!     eprintln!("{} at byte {}", violation.detail, violation.offset);
 //! }
@@ -56,6 +57,12 @@ impl Default for Limits {
     }
 }
 
+impl From<&ensage_policy::model::Limits> for Limits {
+    fn from(limits: &ensage_policy::model::Limits) -> Self {
+        Self { head_bytes_max: limits.header, head_lines_max: limits.header_lines, target_bytes_max: limits.target }
+    }
+}
+
 /// How long a gate waits for its peer; `None` waits for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
@@ -68,6 +75,12 @@ pub struct Waits {
 impl Waits {
     /// No deadline at all, for the upstream leg: its waits belong to the exchange and to the pool.
     pub const NONE: Self = Self { head_timeout: None, idle_timeout: None };
+}
+
+impl From<&ensage_policy::model::Limits> for Waits {
+    fn from(limits: &ensage_policy::model::Limits) -> Self {
+        Self { head_timeout: Some(limits.head_timeout), idle_timeout: Some(limits.idle_timeout) }
+    }
 }
 
 impl Default for Waits {
