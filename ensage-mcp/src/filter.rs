@@ -137,7 +137,7 @@ impl Summary {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct ResponseFilter<F> {
+pub struct ResponseFilter<F = Box<dyn Fn(&str) -> bool + Send + Sync>> {
     judge: Judge<F>,
     form: Form,
 }
@@ -146,16 +146,10 @@ pub struct ResponseFilter<F> {
 enum Form {
     /// `application/json`: at most `limit` bytes, passed on when all are there.
     Json { held: Vec<u8>, limit: usize },
-    /// `text/event-stream`, and whether the last event went on.
-    Sse { decoder: Decoder, last: Last },
+    /// `text/event-stream`
+    Sse(Decoder),
     /// Given up.
     Failed(FilterError),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
-    Passed,
-    Removed,
 }
 
 impl<F: Fn(&str) -> bool> ResponseFilter<F> {
@@ -166,8 +160,7 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
 
     /// For an answer of type `text/event-stream` with events of at most `hold` bytes; any number of them.
     pub fn sse(ask: Ask, allow: F, hold: usize) -> Self {
-        let decoder = Decoder::new(sse::Limits::new(hold));
-        Self { judge: Judge::new(ask, allow), form: Form::Sse { decoder, last: Last::Passed } }
+        Self { judge: Judge::new(ask, allow), form: Form::Sse(Decoder::new(sse::Limits::new(hold))) }
     }
 
     /// What the server may ask of the agent, beside `ping`; nothing without this call.
@@ -182,7 +175,8 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
         &self.judge.seen
     }
 
-    /// Takes the next bytes of the answer and appends what can go on.
+    /// Takes the next bytes of the answer and appends what can go on: byte for byte, but that events which a
+    /// lax reader could read in another way than the standard's are written anew ([`sse::Event::write`]).
     ///
     /// # Errors
     /// A [`FilterError`], and then for ever. What is in `out` may still be sent; in a stream that is an error
@@ -197,7 +191,7 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
                 held.extend_from_slice(chunk);
                 Ok(())
             }
-            Form::Sse { decoder, last } => feed_events(judge, decoder, last, chunk, out),
+            Form::Sse(decoder) => feed_events(judge, decoder, chunk, out),
             Form::Failed(error) => Err(*error),
         };
         if let Err(error) = result {
@@ -220,7 +214,7 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
                 Verdict::Replace(other) => out.extend_from_slice(&other),
                 Verdict::Remove => return Err(FilterError::NotAnAnswer),
             },
-            Form::Sse { .. } => {}
+            Form::Sse(_) => {}
             Form::Failed(error) => return Err(error),
         }
         Ok(self.judge.seen)
@@ -230,7 +224,6 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
 fn feed_events<F: Fn(&str) -> bool>(
     judge: &mut Judge<F>,
     decoder: &mut Decoder,
-    last: &mut Last,
     chunk: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), FilterError> {
@@ -248,17 +241,17 @@ fn feed_events<F: Fn(&str) -> bool>(
             }
         };
         let verdict = match (event.part, event.data) {
-            (Part::Tail, _) if *last == Last::Removed => Verdict::Remove,
-            (Part::Tail, _) | (Part::Whole, None) => Verdict::Pass,
+            // What it belongs to was written with it, or left out.
+            (Part::Tail, _) => Verdict::Remove,
+            (Part::Whole, None) => Verdict::Pass,
             // The event that primes a legacy stream has empty data (2025-11-25, transports).
             (Part::Whole, Some(data)) if data.trim_ascii().is_empty() => Verdict::Pass,
             (Part::Whole, Some(data)) => judge.event(data),
         };
-        *last = Last::Passed;
         match verdict {
-            Verdict::Pass => out.extend_from_slice(event.raw),
+            Verdict::Pass => event.write(out),
             Verdict::Replace(data) => event.write_with_data(&data, out),
-            Verdict::Remove => *last = Last::Removed,
+            Verdict::Remove => {}
         }
     }
 }

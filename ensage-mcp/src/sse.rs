@@ -51,6 +51,18 @@ pub struct Event<'a> {
     pub retry: Option<u64>,
     /// Bytes of `raw` before the first line: 3 if the stream begins with a byte order mark.
     before: usize,
+    shape: Shape,
+}
+
+/// Whether other readers than the standard's find the same lines in a stretch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shape {
+    /// Known fields and comments, in lines that end in LF or CR LF.
+    #[default]
+    Plain,
+    /// A line that the standard ignores, or that ends in CR alone, or breaks for a reader that knows more line
+    /// breaks than the standard (Python's `splitlines`): something might be hidden in it.
+    Odd,
 }
 
 /// What a stretch of the stream is.
@@ -121,6 +133,7 @@ struct Fields {
     has_data: bool,
     id: Option<Vec<u8>>,
     retry: Option<u64>,
+    shape: Shape,
 }
 
 impl Decoder {
@@ -187,12 +200,15 @@ impl Decoder {
         }
         if self.state == State::AfterCr {
             self.state = State::Running;
+            let tail = self.held.is_empty();
             if let Some(rest) = input.strip_prefix(b"\n") {
                 *input = rest;
-                let tail = self.held.is_empty();
                 self.hold(b"\n")?;
                 self.line = self.held.len();
                 return Ok(if tail { Progress::Ended(Part::Tail) } else { Progress::Line });
+            }
+            if !tail {
+                self.fields.shape = Shape::Odd;
             }
         }
         let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
@@ -212,7 +228,11 @@ impl Decoder {
         *input = from_end.get(ending.len()..).unwrap_or_default();
         let first = self.state == State::Fresh;
         self.state = if ending == b"\r" && input.is_empty() { State::AfterCr } else { State::Running };
-        Ok(self.end_line(line_end, first))
+        let progress = self.end_line(line_end, first);
+        if matches!(progress, Progress::Line) && ending == b"\r" && self.state == State::Running {
+            self.fields.shape = Shape::Odd;
+        }
+        Ok(progress)
     }
 
     fn hold(&mut self, bytes: &[u8]) -> Result<(), SseError> {
@@ -238,6 +258,9 @@ impl Decoder {
             return Progress::Ended(Part::Whole);
         }
         if line.first() == Some(&b':') {
+            if breaks_elsewhere(line) {
+                self.fields.shape = Shape::Odd;
+            }
             // A comment before all fields is a keep-alive: it must not wait for an event, nor fill one up.
             return if first_of_event { Progress::Ended(Part::Whole) } else { Progress::Line };
         }
@@ -255,6 +278,7 @@ impl Decoder {
             id: fields.id.as_deref().map(String::from_utf8_lossy),
             retry: fields.retry,
             before: fields.before,
+            shape: fields.shape,
         }
     }
 }
@@ -268,6 +292,9 @@ enum Progress {
 impl Fields {
     fn take(&mut self, line: &[u8]) {
         let (field, value) = split_field(line);
+        if !matches!(field, b"event" | b"data" | b"id" | b"retry") || (field != b"data" && breaks_elsewhere(value)) {
+            self.shape = Shape::Odd;
+        }
         match field {
             b"event" => value.clone_into(&mut self.name),
             b"data" => {
@@ -292,4 +319,10 @@ fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
     let (field, rest) = line.split_at(colon);
     let value = rest.get(1..).unwrap_or_default();
     (field, value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// True if a reader with more line breaks than the standard's three finds one in this line.
+fn breaks_elsewhere(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    text.contains(['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'])
 }

@@ -126,8 +126,45 @@ fn other_data_leaves_the_other_lines() {
     };
     check("data: a\n\n", "b", "data: b\n\n");
     check("id: 1\r\ndata:a\r\nevent: e\r\ndata:c\r\n\r\n", "b\nd", "id: 1\r\ndata: b\r\ndata: d\r\nevent: e\r\n\r\n");
-    check("\u{feff}data\r\r", "b", "\u{feff}data: b\r\r");
+    check("\u{feff}data\n\r", "b", "\u{feff}data: b\n\r\n");
+    check("data: a\rid: 1\rdata: b\n\n", "c", "id: 1\ndata: c\n\n");
     check("data: a\n: note\n\n", "", "data: \n: note\n\n");
+}
+
+#[test]
+fn c18_what_is_written_has_no_lines_that_another_reader_finds() {
+    let check = |stream: &str, expected: &str| {
+        for size in [1, 2, 3, stream.len()] {
+            let mut out = Vec::new();
+            let mut decoder = Decoder::new(Limits::default());
+            for chunk in stream.as_bytes().chunks(size) {
+                let each = |event: Event<'_>| {
+                    if event.part == Part::Whole {
+                        event.write(&mut out)
+                    }
+                };
+                decoder.feed(chunk, each).unwrap();
+            }
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{stream:?} by {size}");
+        }
+    };
+    for same in [
+        "id: 1\nevent: e\nretry: 5\n: note\ndata: a\ndata:b\r\n\n",
+        "\u{feff}data: a\r\n\r\n",
+        "\u{feff}: hi\n\n\r\n",
+        "data: \u{2028}\n\n",
+    ] {
+        check(same, same);
+    }
+    check("data: a\r\rdata: b\r\r", "data: a\n\ndata: b\n\n");
+    check("data: 1\r,2\ndata: 3\n\n", "data: 1\ndata: 3\n\n");
+    check("data: 1\n,2\ndata: 3\n\n", "data: 1\ndata: 3\n\n");
+    check(": a\u{2028}data: x\n\n", "\n");
+    check("id: a\u{85}data: x\nretry: 5\ndata: 1\n\n", "retry: 5\ndata: 1\n\n");
+    check("id\nx\ndata\n\n", "id\ndata: \n\n");
+    // At the start of what is left of a stream, a mark would not be ignored.
+    check(": a\n\u{feff}data: x\n\n", ": a\n");
+    check("x: y\n\n", "");
 }
 
 #[test]
