@@ -51,12 +51,10 @@ pub(super) fn listeners(item: &Item<'_>, walk: &mut Walk<'_>) -> Vec<Listen> {
         };
         if let Listen::Tcp(address) = &listen
             && address.port() != 0
+            && !walk.listening.insert(*address)
         {
-            if walk.listening.contains(address) {
-                let message = format!("{address} is already listened on");
-                walk.error(Code::Conflict, &element, message, "one listener belongs to one enclave or to the gateway");
-            }
-            walk.listening.push(*address);
+            let message = format!("{address} is already listened on");
+            walk.error(Code::Conflict, &element, message, "one listener belongs to one enclave or to the gateway");
         }
         listeners.push(listen);
     }

@@ -19,6 +19,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ use report::{Code, Report};
 use spelling::nearest;
 use walk::{Item, Origin, Table, Walk};
 
-/// Most bytes of a configuration: a thousand enclaves fit.
-pub const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a configuration: a thousand enclaves fit, and what is compared with each other stays quick.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// What a configuration may depend on besides its own text.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +90,7 @@ fn read(text: &str, file: Option<&Path>, env: &Env, origin: Origin) -> Loaded {
     let absolute = file.map(|file| env.cwd.join(file));
     let folder = absolute.as_deref().and_then(Path::parent).unwrap_or(&env.cwd).to_owned();
     let report = Report::new(shown(file), text);
-    let mut walk = Walk { report, env, folder, origin, listening: Vec::new(), told: walk::Told::default() };
+    let mut walk = Walk { report, env, folder, origin, listening: HashSet::new(), told: walk::Told::default() };
     let (document, faults) = DeTable::parse_recoverable(text);
     for fault in &faults {
         syntax(&mut walk.report, fault, text);
@@ -107,7 +108,8 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
     let credentials_named = table.table(walk, "credential").named(walk);
     let enclaves_named = table.table(walk, "enclave").named(walk);
     let chambers_named = table.table(walk, "chamber").named(walk);
-    let names = |named: &[(Arc<str>, Item<'_>)]| named.iter().map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>();
+    let names =
+        |named: &[(Arc<str>, Item<'_>)]| named.iter().map(|(name, _)| Arc::clone(name)).collect::<BTreeSet<_>>();
     let mut declared = Declared {
         agents: names(&agents_named),
         credentials: names(&credentials_named),
@@ -145,9 +147,9 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
 /// The names that the file declares: what may be referred to.
 #[derive(Debug)]
 struct Declared {
-    agents: Vec<Arc<str>>,
-    credentials: Vec<Arc<str>>,
-    enclaves: Vec<Arc<str>>,
+    agents: BTreeSet<Arc<str>>,
+    credentials: BTreeSet<Arc<str>>,
+    enclaves: BTreeSet<Arc<str>>,
     /// The credentials that could be read.
     bound: Vec<Bound>,
 }
@@ -166,8 +168,14 @@ impl Declared {
     }
 }
 
-fn referred(known: &[Arc<str>], kind: &str, at: &Item<'_>, walk: &mut Walk<'_>, name: &str) -> Option<Arc<str>> {
-    let found = known.iter().find(|known| ***known == *name).cloned();
+fn referred(
+    known: &BTreeSet<Arc<str>>,
+    kind: &str,
+    at: &Item<'_>,
+    walk: &mut Walk<'_>,
+    name: &str,
+) -> Option<Arc<str>> {
+    let found = known.get(name).cloned();
     if found.is_none() {
         let near = nearest(name, known.iter().map(|known| &**known));
         let help = match near {

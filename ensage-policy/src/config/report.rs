@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -140,18 +141,16 @@ impl<'t> Report<'t> {
     /// and names that may be missing because of it.
     fn leave_out_echoes(&mut self) {
         let syntax = Code::Syntax.as_str();
-        let broken: Vec<u32> = self.found.iter().filter(|(_, d)| d.code == syntax).map(|(_, d)| d.line).collect();
+        let broken: HashSet<u32> = self.found.iter().filter(|(_, d)| d.code == syntax).map(|(_, d)| d.line).collect();
         if broken.is_empty() {
             return;
         }
         let absent = [Code::MissingKey.as_str(), Code::DanglingReference.as_str()];
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         self.found.retain(|(_, d)| {
             if d.code == syntax {
                 // One broken line often breaks in several places; the first of them is the cause.
-                let new = !seen.contains(&d.line);
-                seen.push(d.line);
-                return new;
+                return seen.insert(d.line);
             }
             d.code == Code::Duplicate.as_str() || !(absent.contains(&d.code) || broken.contains(&d.line))
         });

@@ -3,6 +3,9 @@
 /// Longest word that is compared; the cost is the product of both lengths.
 const COMPARED_CHARS_MAX: usize = 64;
 
+/// Most words that one is compared with.
+const COMPARED_WORDS_MAX: usize = 256;
+
 /// The nearest of `known`, if it is near enough to be a slip of the fingers.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = word.chars().count();
@@ -13,6 +16,8 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     let word = word.to_lowercase();
     known
         .into_iter()
+        .filter(|k| k.chars().count().abs_diff(length) <= near_enough)
+        .take(COMPARED_WORDS_MAX)
         .map(|k| (distance(&word, k), k))
         .filter(|(d, _)| *d <= near_enough)
         .min_by_key(|(d, _)| *d)

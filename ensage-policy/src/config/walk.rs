@@ -1,5 +1,6 @@
 //! Reading the tables of a configuration key by key, noting what is wrong and going on.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(super) struct Walk<'t> {
     pub(super) folder: PathBuf,
     pub(super) origin: Origin,
     /// Addresses that something listens on, port 0 not among them.
-    pub(super) listening: Vec<SocketAddr>,
+    pub(super) listening: HashSet<SocketAddr>,
     pub(super) told: Told,
 }
 
