@@ -15,6 +15,7 @@
 pub mod catalogue;
 mod glob;
 pub mod identify;
+pub mod launch;
 pub mod peers;
 pub mod proc;
 pub mod scan;

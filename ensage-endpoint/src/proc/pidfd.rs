@@ -36,6 +36,16 @@ impl PidFd {
         if same && handle.alive() { Ok(handle) } else { Err(gone) }
     }
 
+    /// Opens a child of this process that may have ended but was not reaped, so that its pid is still its own.
+    pub(crate) fn of_own_child(key: ProcessKey) -> Result<Self, ProcError> {
+        let pid = key.pid;
+        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Err(ProcError::Gone { pid }) };
+        match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(fd) => Ok(Self { fd, key }),
+            Err(err) => Err(ProcError::Io { pid, file: "pidfd", source: err.into() }),
+        }
+    }
+
     /// Which process it is.
     pub fn key(&self) -> &ProcessKey {
         &self.key
