@@ -13,7 +13,9 @@
 )]
 
 pub mod catalogue;
+pub mod folder;
 mod glob;
+pub mod harden;
 pub mod identify;
 pub mod launch;
 pub mod peers;
