@@ -1,6 +1,6 @@
 //! Field lines of heads and trailer sections (RFC 9112 section 5), and what framing needs to know of them.
 
-use super::lex::{Fault, Token, is_ows, is_token, run, value_run};
+use super::lex::{Fault, TOKEN, Token, is_ows, is_token, set_run, value_run};
 
 /// Fields that a trailer section may not hold: framing, routing, and whatever carries a credential.
 const NOT_IN_TRAILERS: &[&str] = &[
@@ -148,7 +148,7 @@ impl Fields {
     }
 
     fn name(&mut self, rest: &[u8], first: u8) -> Result<usize, Fault> {
-        let taken = run(rest, is_token);
+        let taken = set_run(rest, TOKEN);
         if taken > 0 {
             self.name.push(rest.get(..taken).unwrap_or_default());
             return Ok(taken);
@@ -173,6 +173,10 @@ impl Fields {
 
     /// Which value the name announces; framing said twice, or in two ways, is refused here.
     fn named(&mut self) -> Result<Value, Fault> {
+        // No name of another length is known below.
+        if !matches!(self.name.len(), 4 | 7 | 10 | 14 | 17) {
+            return Ok(Value::Plain);
+        }
         let facts = &mut self.facts;
         if self.name.is("host") {
             if facts.host {
@@ -214,6 +218,10 @@ impl Fields {
         let taken = value_run(rest);
         if taken > 0 {
             self.value.read(rest.get(..taken).unwrap_or_default(), &mut self.facts)?;
+            if matches!(self.value, Value::Plain) && rest.get(taken..).is_some_and(|r| r.starts_with(b"\r\n")) {
+                self.at = At::Line;
+                return Ok(taken.saturating_add(2));
+            }
             return Ok(taken);
         }
         match first {

@@ -1,7 +1,7 @@
 //! Start lines (RFC 9112 sections 3 and 4) and the fields behind them.
 
 use super::fields::{Facts, Fields, Section, Step};
-use super::lex::{Fault, Token, is_token, run, value_run};
+use super::lex::{Fault, TOKEN, Token, set_run, value_run};
 use super::target::Target;
 use super::{Kind, Limits};
 
@@ -106,7 +106,7 @@ impl Head {
         match self.at {
             At::Method => self.method(rest, first),
             At::Target => self.target(rest, first, limits.target_bytes_max),
-            At::Version(come) => self.version(first, come),
+            At::Version(come) => self.version(rest, first, come),
             At::Minor => {
                 self.old = match first {
                     b'1' => false,
@@ -151,7 +151,7 @@ impl Head {
     }
 
     fn method(&mut self, rest: &[u8], first: u8) -> Result<Step, Fault> {
-        let taken = run(rest, is_token);
+        let taken = set_run(rest, TOKEN);
         if taken > 0 {
             self.method.push(rest.get(..taken).unwrap_or_default());
             return Ok(Step::Took(taken));
@@ -171,8 +171,12 @@ impl Head {
         self.target.read(rest, connect, bytes_max).map(Step::Took)
     }
 
-    fn version(&mut self, first: u8, come: usize) -> Result<Step, Fault> {
+    fn version(&mut self, rest: &[u8], first: u8, come: usize) -> Result<Step, Fault> {
         const NAME: &[u8] = b"HTTP/1.";
+        if come == 0 && rest.starts_with(NAME) {
+            self.at = At::Minor;
+            return Ok(Step::Took(NAME.len()));
+        }
         let next = come.saturating_add(1);
         match NAME.get(come) {
             Some(letter) if *letter == first => self.on(if next == NAME.len() { At::Minor } else { At::Version(next) }),

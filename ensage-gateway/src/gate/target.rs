@@ -1,7 +1,7 @@
 //! Request targets (RFC 9112 section 3.2): the four forms, and no byte that hyper's URI type would refuse or cut.
 
 use super::Kind;
-use super::lex::{Fault, run};
+use super::lex::{Fault, PATH, QUERY, TARGET, run, set_run};
 
 /// Where in a target the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +50,12 @@ impl Target {
             };
         }
         let part = self.part;
-        let mut taken = run(rest, |b| match part {
-            Part::Path => is_target(b) && !matches!(b, b'?' | b'<' | b'>' | b'`'),
-            Part::Query => is_target(b) && !matches!(b, b'"' | b'<' | b'>'),
-            Part::Asterisk => b == b'*',
-            Part::Start | Part::Kept => is_target(b),
-        });
+        let mut taken = match part {
+            Part::Path => set_run(rest, PATH),
+            Part::Query => set_run(rest, QUERY),
+            Part::Asterisk => run(rest, |b| b == b'*'),
+            Part::Start | Part::Kept => set_run(rest, TARGET),
+        };
         if part == Part::Path && rest.get(taken) == Some(&b'?') {
             taken = taken.saturating_add(1);
             self.part = Part::Query;
@@ -90,10 +90,6 @@ impl Target {
             Part::Kept => absolute(&self.kept),
         }
     }
-}
-
-const fn is_target(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && byte != b'#'
 }
 
 fn authority(text: &[u8]) -> Result<(), Fault> {

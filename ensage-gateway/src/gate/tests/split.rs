@@ -81,4 +81,12 @@ proptest! {
             prop_assert_eq!(inspector.violation(), Some(violation));
         }
     }
+
+    #[test]
+    fn values_end_at_their_first_control_byte(
+        bytes in proptest::collection::vec(prop_oneof![9 => 0x20..=0x7e_u8, 2 => Just(b'\t'), 1 => any::<u8>()], 0..40),
+    ) {
+        let end = bytes.iter().position(|&b| b.is_ascii_control() && b != b'\t').unwrap_or(bytes.len());
+        prop_assert_eq!(crate::gate::lex::value_run(&bytes), end);
+    }
 }
