@@ -94,6 +94,12 @@ fn d2_hidden_tools_are_cut_out_and_nothing_else_changes() {
         r#""x":1.0e1, "tools":[{"name":"\u00e9"}]"#,
         1,
     );
+    // Some clients take an unknown result type for a complete one.
+    check(
+        r#""resultType":"input_required","tools":[{"name":"cron"}]"#,
+        r#""resultType":"input_required","tools":[]"#,
+        1,
+    );
     // Unlike in case, it is another tool; a policy that allows it says so.
     check(r#""tools":[{"name":"Cron"}]"#, r#""tools":[{"name":"Cron"}]"#, 0);
 }
@@ -144,6 +150,7 @@ fn a_list_that_cannot_be_read_is_refused() {
     check(&result(r#""resultType":"task""#), FilterError::List);
     check(&result(r#""tools":[{"name":"a","name":"cron"}]"#), json(JsonError::Duplicate { offset: 55 }));
     check(&result(r#""tools":[{"name":"a","Name":"cron"}]"#), json(JsonError::Twin { offset: 55 }));
+    check(&result(r#""tools":[{"name":"a","inputschema":{}}]"#), json(JsonError::Twin { offset: 55 }));
     check(&result(r#""tools":[],"tools":[{"name":"cron"}]"#), json(JsonError::Duplicate { offset: 45 }));
     check(&result(r#""tools":[],"Tools":[{"name":"cron"}]"#), json(JsonError::Twin { offset: 45 }));
     check(r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[]},"Result":{}}"#, json(JsonError::Twin { offset: 46 }));
@@ -264,6 +271,16 @@ fn d10_a_stream_has_one_answer_and_it_is_the_one_asked_for() {
     let get = || Ask::stream(Revision::V2025_11_25);
     check(get(), &[&progress, &answer, &unreadable, &progress], &[&progress, &progress], 2);
     assert!(!stream(get(), &answer).1.unwrap().answered);
+}
+
+#[test]
+fn no_answer_is_due_to_a_response() {
+    let mut reader = BodyReader::new(1 << 10);
+    let _ = reader.feed(br#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+    let head = Head { negotiated: Some(Revision::V2025_11_25), ..Head::default() };
+    let ask = Ask::from(&reader.finish(&head).unwrap());
+    assert_eq!(ask, Ask::stream(Revision::V2025_11_25));
+    assert_eq!(body(ask, &result("")).1, Err(FilterError::WrongId));
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn c4_c5_c8_what_two_readers_could_read_in_two_ways_is_refused() {
     check(br#""\ud800""#, E::Surrogate { offset: 1 });
     check(br#""\udc00""#, E::Surrogate { offset: 1 });
     check(br#""\ud800\ud800""#, E::Surrogate { offset: 1 });
+    check(br#""\udc00\udc00""#, E::Surrogate { offset: 1 });
     check(br#""\ud800\n""#, E::Surrogate { offset: 1 });
     check(br#""\ud800x""#, E::Surrogate { offset: 1 });
     check(b"NaN", E::Syntax { offset: 0 });
@@ -106,7 +107,8 @@ fn c7_depth_and_members_are_bounded() {
     assert_eq!(read("[".repeat(1_000_000).as_bytes()), Err(JsonError::Depth { offset: 64 }));
     let endless = Limits::default().with_depth(usize::MAX);
     assert_eq!(parse("{\"\":".repeat(1_000_000).as_bytes(), &endless), Err(JsonError::Depth { offset: 1024 }));
-    assert!(read(b"[[],[],{\"a\":[[]]}]").is_ok(), "depth goes down again");
+    let siblings = format!("[{}[]]", "[],{},".repeat(100));
+    assert!(read(siblings.as_bytes()).is_ok(), "depth goes down again");
 
     let three = Limits::default().with_members(3);
     assert!(parse(b"[1,{\"a\":2}]", &three).is_ok());

@@ -141,9 +141,7 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
     }
     let Some(rest) = value.strip_prefix("=?base64?") else { return Some(Cow::Borrowed(value)) };
     let encoded = rest.strip_suffix("?=")?;
+    // This engine refuses stray bits at the end and missing padding: what it takes re-encodes to itself.
     let bytes = STANDARD.decode(encoded).ok()?;
-    if STANDARD.encode(&bytes) != encoded {
-        return None;
-    }
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
