@@ -137,8 +137,7 @@ impl Trial<'_> {
         let fill = match finding {
             CredentialFinding::Bare => self.bare(route, &authority, scheme, &path),
             CredentialFinding::Placeholder { credential, slot } => {
-                let verdict = self.placeholder(credential, slot, &authority, scheme, &path);
-                verdict.map_err(|denial| self.refuse(Step::Credential, denial))?
+                self.placeholder(credential, slot, &authority, scheme, &path)?
             }
             CredentialFinding::Foreign { place } => {
                 self.settle(Step::Credential, Err(foreign(place, &authority)))?;
@@ -148,7 +147,7 @@ impl Trial<'_> {
                 let message = "send one credential, in one place";
                 let denial = misuse(self.policy, finding);
                 let denial = denial.unwrap_or_else(|| Denial::new(Reason::AmbiguousCredential, message));
-                return Err(self.refuse(Step::Credential, denial));
+                return Err(denial);
             }
         };
         match &fill {

@@ -136,6 +136,8 @@ fn an_upgrade_is_refused_in_every_mode() {
             };
             let denial = trial.head(&facts).unwrap_err();
             assert_eq!(denial.reason, Reason::WebsocketNotAllowed);
+            let last = trial.steps().last().unwrap();
+            assert_eq!((last.step, last.verdict), (Step::Protocol, Verdict::Deny));
             assert_eq!(&*denial.rule.unwrap().path, rule);
         }
     }
@@ -173,6 +175,10 @@ fn a_tunnel_is_judged_by_host_and_port() {
     assert_eq!(trial().plain_tunnel(&at("plain.test:80")), Ok(()));
     assert_eq!(trial().plain_tunnel(&at("api.test:443")).unwrap_err().reason, Reason::ProtocolNotAllowed);
     assert_eq!(trial().plain_tunnel(&at("no.test:443")).unwrap_err().reason, Reason::HostNotAllowed);
+    let mut refused = trial();
+    refused.plain_tunnel(&at("api.test:443")).unwrap_err();
+    let last = refused.steps().last().unwrap();
+    assert_eq!((last.step, last.verdict), (Step::Protocol, Verdict::Deny));
     let mut observed = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
     assert_eq!(observed.plain_tunnel(&at("no.test:443")), Ok(()));
     assert_eq!(observed.plain_tunnel(&at("api.test:443")).unwrap_err().reason, Reason::ProtocolNotAllowed);
@@ -208,6 +214,26 @@ fn steps_are_kept_in_order_with_the_first_would_deny() {
     let steps: Vec<_> = permit.steps().iter().map(|taken| (taken.step.code(), taken.verdict.code())).collect();
     let want = ["reach", "authority", "protocol", "method", "path", "classify", "credential"];
     assert_eq!(steps, want.map(|step| (step, "allow")));
+}
+
+#[test]
+fn the_refusing_step_is_the_last_one() {
+    let policy = policy();
+    let misused = CredentialFinding::Misuse { reason: Reason::PlaceholderUnknown, credential: None };
+    for (asked, finding, step) in [
+        ("GET https://nowhere.test/", &CredentialFinding::Bare, Step::Reach),
+        ("GET https://telemetry.test/", &CredentialFinding::Bare, Step::Reach),
+        ("TRACE https://api.test/", &CredentialFinding::Bare, Step::Method),
+        ("PUT https://api.test/", &CredentialFinding::Bare, Step::Method),
+        ("POST https://api.test/x", &CredentialFinding::Bare, Step::Path),
+        ("POST https://llm.test/x", &CredentialFinding::Bare, Step::Classify),
+        ("PUT https://api.test/", &misused, Step::Credential),
+    ] {
+        let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+        let denial = head(&mut trial, asked, finding).unwrap_err();
+        let last = trial.steps().last().unwrap();
+        assert_eq!((last.step, last.verdict, &last.rule), (step, Verdict::Deny, &denial.rule), "{asked}");
+    }
 }
 
 #[test]
