@@ -96,7 +96,7 @@ pub(super) struct Report<'t> {
     text: &'t str,
     /// Offset of the first byte of each line; never empty.
     lines: Vec<usize>,
-    found: Vec<(usize, Diagnostic)>,
+    found: Vec<(Range<usize>, Diagnostic)>,
 }
 
 impl<'t> Report<'t> {
@@ -133,7 +133,7 @@ impl<'t> Report<'t> {
     /// Errors and warnings, each in the order of the file.
     pub(super) fn finish(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.leave_out_echoes();
-        self.found.sort_by_key(|(offset, _)| *offset);
+        self.found.sort_by_key(|(at, _)| at.start);
         self.found.into_iter().map(|(_, d)| d).partition(|d| d.kind == Kind::Error)
     }
 
@@ -147,12 +147,14 @@ impl<'t> Report<'t> {
         }
         let absent = [Code::MissingKey.as_str(), Code::DanglingReference.as_str()];
         let mut seen = HashSet::new();
-        self.found.retain(|(_, d)| {
+        self.found.retain(|(at, d)| {
             if d.code == syntax {
                 // One broken line often breaks in several places; the first of them is the cause.
                 return seen.insert(d.line);
             }
-            d.code == Code::Duplicate.as_str() || !(absent.contains(&d.code) || broken.contains(&d.line))
+            // A value that was made up for one that could not be read stands nowhere.
+            let echo = at.is_empty() || absent.contains(&d.code) || broken.contains(&d.line);
+            d.code == Code::Duplicate.as_str() || !echo
         });
     }
 
@@ -160,7 +162,7 @@ impl<'t> Report<'t> {
         let (line, column) = self.position(at.start);
         let (code, file, key) = (code.as_str(), self.file.clone(), printable(key));
         let (message, help) = (printable(&message), printable(&help));
-        self.found.push((at.start, Diagnostic { kind, code, file, line, column, key, message, help }));
+        self.found.push((at.clone(), Diagnostic { kind, code, file, line, column, key, message, help }));
     }
 }
 

@@ -136,6 +136,16 @@ fn syntax() {
 }
 
 #[test]
+fn one_cause_on_one_line() {
+    // A second key of the same name is no echo of what else is wrong with its line.
+    check(
+        "[gateway]\nmode = \"observe\"\nmode = x\nworkers = = = 1\n",
+        &[("3:1", "duplicate", "mode"), ("3:8", "syntax", ""), ("4:11", "syntax", "")],
+    );
+    check("[gateway]\nlisten = {{{\n", &[("2:11", "syntax", "")]);
+}
+
+#[test]
 fn h6_duplicates() {
     check("[gateway]\nmode = \"enforce\"\nmode = \"observe\"", &[("3:1", "duplicate", "mode")]);
     check("[gateway]\n[gateway]", &[("2:2", "duplicate", "gateway")]);
@@ -305,6 +315,7 @@ fn agents() {
             ("exe = \"/opt/../a\"", ("2:7", "dot_segment", "agent.a.exe")),
             ("sha256 = [\"...\"]", ("2:11", "bad_value", "agent.a.sha256[0]")),
             ("sha256 = []", ("2:10", "bad_value", "agent.a.sha256")),
+            ("sha256 = [\"0a0a\"]", ("2:11", "bad_value", "agent.a.sha256[0]")),
             ("exe = \"/a\"\nsha256 = []", ("3:10", "bad_value", "agent.a.sha256")),
             ("exe = \"/a\"\nstate = [\"~x\"]", ("3:10", "bad_value", "agent.a.state[0]")),
         ],

@@ -297,4 +297,10 @@ fn chambers() {
         &chamber(&format!("enclave = \"f\"\n{grants}")),
         &[shut, ("10:11", "dangling_reference", "chamber.c.enclave")],
     );
+    // What can't be read of the enclave is not held against the chamber.
+    let broken = enclave.replace("https://pdk.test/", "pdk.test");
+    check(
+        &format!("{broken}[chamber.c]\n{good}mcp = {{ pdk = {{ tools = [\"read_x\"] }} }}"),
+        &[("6:7", "bad_value", "enclave.e.mcp.pdk.url"), shut],
+    );
 }
