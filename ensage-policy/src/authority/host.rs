@@ -102,15 +102,6 @@ impl Host {
             Self::V4(_) | Self::V6(_) => None,
         }
     }
-
-    /// True for this machine by one of the names that need no lookup: `localhost` and below, and loopback addresses.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Name(name) => &**name == "localhost" || name.ends_with(".localhost"),
-            Self::V4(ip) => ip.is_loopback(),
-            Self::V6(ip) => ip.to_canonical().is_loopback(),
-        }
-    }
 }
 
 /// As it stands in an authority: IPv6 in brackets.

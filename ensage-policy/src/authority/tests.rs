@@ -45,6 +45,8 @@ fn a8_spellings_of_one_host_are_equal() {
     same("localhost", "localhost");
     same("a", "a");
     same("1a.test", "1a.test");
+    same("ok.t3st", "ok.t3st");
+    same("ok.3t", "ok.3t");
     same("0x.test", "0x.test");
     same("1.2.3.4.test", "1.2.3.4.test");
     same("0xg", "0xg");

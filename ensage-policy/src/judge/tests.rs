@@ -59,7 +59,7 @@ credential = "injected"
 api = "anthropic"
 host = "llm.test"
 models = ["claude-*"]
-provider_tools = ["web_search"]
+provider_tools = ["code_execution", "web_search"]
 addresses = ["10.2.0.0/16"]
 
 [enclave.a.llm.bare]

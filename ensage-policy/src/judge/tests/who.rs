@@ -24,6 +24,12 @@ fn an_agent_belongs_to_the_one_enclave_that_lists_it() {
     check("writer", folder("/home/ann/x"), Err(Reason::AgentNotAllowed));
     let denial = enclave_of(&policy, "coder", Hint::None).unwrap_err();
     assert_eq!(denial.remedy.as_deref(), Some("say which: ensage run --enclave a|b"));
+    let denial = enclave_of(&policy, "writer", Hint::Named("a")).unwrap_err();
+    assert_eq!(denial.message, "enclave a does not list agent writer");
+    assert_eq!(denial.remedy.as_deref(), Some("add it to enclave.a.agents"));
+    let denial = enclave_of(&policy, "writer", Hint::Named("c")).unwrap_err();
+    assert_eq!(denial.message, "there is no enclave c");
+    assert_eq!(denial.remedy.as_deref(), Some("choose one of: a, b"));
 }
 
 #[test]
