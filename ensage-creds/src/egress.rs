@@ -105,4 +105,12 @@ mod tests {
         check(&key, &[("authorization", "a"), ("x-api-key", "b")], &[("x-api-key", "sk-real-0123456789")]);
         check(&own, &[("proxy-authorization", "a"), ("x-token", "b")], &[("x-token", "sk-real-0123456789")]);
     }
+
+    #[test]
+    fn what_is_cleared_goes_nowhere() {
+        let own = Slot::Header(HeaderName::from_static("x-token"));
+        let mut map = headers(&[("x-token", "a"), ("authorization", "b"), ("x-goog-api-key", "c"), ("accept", "d")]);
+        clear(&mut map, &own);
+        assert_eq!(map, headers(&[("accept", "d")]));
+    }
 }

@@ -192,7 +192,7 @@ fn what_is_shown_of_it_is_no_secret() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     /// A small alphabet, so that secrets overlap themselves, each other and the text around them.
     #[test]
