@@ -5,7 +5,7 @@
 // PORT 0 picks a free port; the first line of stdout is `listening on PORT`. SDK 2 (the default) serves 2026-07-28
 // and, without sessions, every revision from 2024-11-05 to 2025-11-25; SDK 1 serves these older ones with sessions
 // (Mcp-Session-Id, GET stream, DELETE). The log has one JSON line for each HTTP request, written before its answer:
-// {n, http, url, protocol, authorization, headers, message}; `text` instead of `message` where the body is not JSON.
+// {n, http, path, protocol, authorization, headers, message}; `text` instead of `message` where the body is not JSON.
 import { randomUUID } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -59,10 +59,11 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exi
 
 async function note(request) {
     if (!options.log) return;
+    const { pathname, search } = new URL(request.url);
     const line = {
         n: ++count,
         http: request.method,
-        url: request.url,
+        path: pathname + search,
         protocol: request.headers.get('mcp-protocol-version') ?? undefined,
         authorization: request.headers.get('authorization') ?? undefined,
         headers: Object.fromEntries(request.headers),
