@@ -184,7 +184,8 @@ impl Placeholders {
             listed.insert(key);
             let scope = Scope::Agent { enclave: one.enclave.as_str().into(), agent: one.agent.as_str().into() };
             let grant = Grant { credential: one.credential.as_str().into(), scope, expires: one.expires() };
-            self.entries.entry(key).or_insert_with(|| Entry { grant, prefix: one.prefix().into(), state: State::Live });
+            // One that had ended counts again: it is listed again when a vault that could not be read can be.
+            self.entries.insert(key, Entry { grant, prefix: one.prefix().into(), state: State::Live });
         }
         self.end(|key, entry| matches!(entry.grant.scope, Scope::Agent { .. }) && !listed.contains(&key));
     }
@@ -217,7 +218,7 @@ impl Placeholders {
             }
         }
         for key in forgotten {
-            self.entries.remove(&key);
+            self.entries.remove_if(&key, |_, entry| entry.state == State::Ended);
         }
     }
 }

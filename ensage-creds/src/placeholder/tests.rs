@@ -83,6 +83,13 @@ fn f1_an_agents_placeholder_counts_in_its_enclave_only() {
     assert_eq!(own, Standing::Own { credential: "openai".into(), prefix: "sk-".into() });
     table.sync_agents(&[]);
     check("chip-a", "codex", "expired");
+    table.sync_agents(std::slice::from_ref(&one));
+    check("chip-a", "codex", "own");
+    for _ in 0..=ENDED_MAX {
+        table.mint("", grant(Scope::Session([1; 16]))).unwrap();
+    }
+    table.end_session(&[1; 16]);
+    check("chip-a", "codex", "own");
 }
 
 #[test]
