@@ -1,9 +1,24 @@
-//! lib
+//! The ensage gateway: the data path, the daemon and the command line, wired together; the facade for embedders.
+//!
+//! [`gateway::Gateway`] runs in any process; `flow` is the way of one exchange, read top to bottom; [`cli`] is the
+//! binary.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod admin;
+mod bundle;
 pub mod ca;
+pub mod cli;
+mod flow;
 pub mod gate;
+pub mod gateway;
+pub mod session;
+pub mod state;
+mod upstream;
+mod worker;
+
+pub use gateway::{Gateway, Session, SessionSpec};
+pub use upstream::SetupError;

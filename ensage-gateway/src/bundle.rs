@@ -1,0 +1,90 @@
+//! The merged CA bundle that programs behind the gateway trust: the user's own roots and ours, never ours alone.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+
+/// One certificate as PEM (RFC 7468).
+fn pem(der: &[u8], out: &mut String) {
+    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    let text = STANDARD.encode(der);
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+}
+
+/// Writes system roots, `configured`, what `inherited` files hold, and our CA into one file of `folder`, by rename.
+///
+/// The file's name is a digest of its content: sessions that inherited other bundles get another file, and none is
+/// changed under a program that reads it.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub(crate) fn write(
+    folder: &Path,
+    configured: &[CertificateDer<'_>],
+    inherited: &[PathBuf],
+    own: &[u8],
+) -> std::io::Result<PathBuf> {
+    let mut seen = HashSet::new();
+    let mut text = String::new();
+    let mut add = |der: &[u8]| {
+        if seen.insert(der.to_vec()) {
+            pem(der, &mut text);
+        }
+    };
+    for c in rustls_native_certs::load_native_certs().certs {
+        add(&c);
+    }
+    for c in configured {
+        add(c);
+    }
+    for file in inherited {
+        // A variable that names no readable bundle has no certificates to lose.
+        let Ok(all) = CertificateDer::pem_file_iter(file) else { continue };
+        for c in all.flatten() {
+            add(&c);
+        }
+    }
+    add(own);
+    let digest: String = Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    place(folder, &format!("bundle-{digest}.pem"), text.as_bytes())
+}
+
+/// A `wgetrc` of the user's own lines and our bundle: wget has no variable for it.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub(crate) fn wgetrc(folder: &Path, users: Option<&Path>, bundle: &Path) -> std::io::Result<PathBuf> {
+    let mut text = users.and_then(|p| fs::read_to_string(p).ok()).unwrap_or_default();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&format!("ca_certificate = {}\n", bundle.display()));
+    let digest: String = Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    place(folder, &format!("wgetrc-{digest}"), text.as_bytes())
+}
+
+fn place(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    let path = folder.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    fs::create_dir_all(folder)?;
+    let temporary = folder.join(format!(".{name}.{}", uuid::Uuid::now_v7()));
+    let mut file = fs::File::create_new(&temporary)?;
+    file.write_all(bytes)?;
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    fs::rename(&temporary, &path)?;
+    Ok(path)
+}

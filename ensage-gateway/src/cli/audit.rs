@@ -1,0 +1,139 @@
+//! `audit` and `audit verify`.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use ensage_audit::query::{Decision, Follow, Form, Query, QueryError, run};
+use ensage_audit::{csv, parse_since, verify};
+use ensage_policy::glob::Glob;
+use serde_json::Value;
+
+use super::args::{Audit, AuditCommand, Global};
+use super::output::{Failure, Output};
+use super::place;
+use super::text::{at, count};
+
+/// How often new records are looked for.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) fn audit(global: &Global, output: Output, args: &Audit) -> Result<u8, Failure> {
+    let folder = place::state(global)?.join("audit");
+    match &args.command {
+        Some(AuditCommand::Verify { head }) => check(&folder, output, head.as_deref()),
+        None => print(&folder, output, args),
+    }
+}
+
+fn check(folder: &Path, output: Output, head: Option<&Path>) -> Result<u8, Failure> {
+    let report = verify::verify(folder, head).map_err(Failure::internal)?;
+    let ok = report.ok;
+    let body = serde_json::to_value(&report).map_err(Failure::internal)?;
+    output.document("audit_verify", body, |b| {
+        let mut text = String::new();
+        let (records, segments, first) = (count(b, "/records"), count(b, "/segments"), count(b, "/first_seq"));
+        if ok {
+            text.push_str(&format!("intact: {records} records in {segments} segments, from record {first}\n"));
+        }
+        for p in b.pointer("/problems").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("{} in {} at record {}\n", at(p, "/kind"), at(p, "/segment"), at(p, "/record")));
+        }
+        text
+    })?;
+    Ok(u8::from(!ok))
+}
+
+fn moment(text: Option<&str>, option: &str) -> Result<Option<SystemTime>, Failure> {
+    text.map(|t| {
+        parse_since(t, SystemTime::now()).map_err(|e| {
+            Failure::new("usage", format!("--{option} {t}: {e}")).remedy("say 90m, 7d, or 2026-11-23T18:00:00Z")
+        })
+    })
+    .transpose()
+}
+
+fn print(folder: &Path, output: Output, args: &Audit) -> Result<u8, Failure> {
+    let glob = args
+        .tool
+        .as_deref()
+        .map(|t| Glob::parse(t).map_err(|e| Failure::new("usage", format!("--tool {t}: {e}"))))
+        .transpose()?;
+    let tool = glob.as_ref().map(|g| move |name: &str| g.matches(name));
+    let query = Query {
+        since: moment(args.since.as_deref(), "since")?,
+        until: moment(args.until.as_deref(), "until")?,
+        agent: args.agent.as_deref(),
+        session: args.session.as_deref(),
+        enclave: args.enclave.as_deref(),
+        tool: tool.as_ref().map(|t| t as &dyn Fn(&str) -> bool),
+        decision: args.decision.as_deref().map(|d| if d == "deny" { Decision::Deny } else { Decision::Allow }),
+        limit: args.limit,
+        form: if args.raw { Form::Raw } else { Form::Merged },
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let json = output.json || args.raw;
+    let mut line = |record: &str| {
+        if args.csv {
+            csv::row(record).map_or(Ok(()), |row| writeln!(out, "{row}"))
+        } else if json {
+            writeln!(out, "{record}")
+        } else {
+            writeln!(out, "{}", human(record))
+        }
+    };
+    if args.csv {
+        line_head(&mut io::stdout().lock()).map_err(Failure::internal)?;
+    }
+    let done = if args.follow { follow(folder, query, &mut line) } else { run(folder, &query, &mut line).map(drop) };
+    let flushed = out.flush();
+    match (done, flushed) {
+        (Ok(()), Ok(())) => Ok(0),
+        (Err(QueryError::Print(e)), _) | (Ok(()), Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        (Err(e), _) => Err(Failure::internal(e)),
+        (Ok(()), Err(e)) => Err(Failure::internal(e)),
+    }
+}
+
+fn line_head(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", csv::HEADER)
+}
+
+fn follow(folder: &Path, query: Query<'_>, line: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<(), QueryError> {
+    let mut follow = Follow::start(folder, query)?;
+    loop {
+        follow.poll(&mut *line)?;
+        // The reader must see what was found before the next look.
+        io::stdout().lock().flush().map_err(QueryError::Print)?;
+        std::thread::sleep(FOLLOW_EVERY);
+    }
+}
+
+/// One record as a person reads it: when, who, what, and what became of it.
+fn human(record: &str) -> String {
+    let Ok(r) = serde_json::from_str::<Value>(record) else { return String::new() };
+    let time = at(&r, "/time");
+    let time = time.get(..19).unwrap_or(&time).replace('T', " ");
+    let who = at(&r, "/session/agent");
+    let kind = at(&r, "/kind");
+    if kind != "call" {
+        let what = [at(&r, "/event"), at(&r, "/reason"), at(&r, "/policy/generation")];
+        let what: Vec<String> = what.into_iter().filter(|w| w != "-").collect();
+        return format!("{time}  {who:<14} {kind} {}", what.join(" "));
+    }
+    let verdict = match (at(&r, "/decision").as_str(), at(&r, "/would").as_str()) {
+        ("deny", _) => "DENY",
+        (_, "deny") => "would",
+        _ => "allow",
+    };
+    let asked =
+        [at(&r, "/mcp/method/name"), at(&r, "/http/request/method")].into_iter().find(|m| m != "-").unwrap_or_default();
+    let object = [at(&r, "/gen_ai/tool/name"), at(&r, "/gen_ai/request/model")]
+        .into_iter()
+        .find(|m| m != "-")
+        .unwrap_or_default();
+    let path = at(&r, "/url/path");
+    let path = if path == "-" { String::new() } else { path };
+    let end =
+        [at(&r, "/reason"), at(&r, "/http/response/status_code")].into_iter().find(|m| m != "-").unwrap_or_default();
+    format!("{time}  {who:<14} {verdict:<5} {asked} {}{path} {object} {end}", at(&r, "/server/address"))
+}

@@ -1,0 +1,75 @@
+//! `check` and `trust`.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ensage_policy::config::{self, Diagnostic};
+use serde_json::{Value, json};
+
+use super::args::{Global, Trust};
+use super::output::{Failure, Output};
+use super::place;
+use crate::state;
+
+/// Prints every error of the configuration at once.
+pub(crate) fn check(global: &Global, output: Output) -> Result<u8, Failure> {
+    let place = place::find(global)?;
+    let reading = place::read(&place)?;
+    let ok = reading.errors.is_empty() && reading.policy.is_some();
+    if output.json {
+        let body = json!({
+            "ok": ok,
+            "errors": reading.errors.iter().map(document).collect::<Vec<_>>(),
+            "warnings": reading.warnings.iter().map(document).collect::<Vec<_>>(),
+        });
+        output.document("check", body, |_| String::new())?;
+        return Ok(u8::from(!ok));
+    }
+    use std::io::Write;
+    let mut err = std::io::stderr().lock();
+    for diagnostic in reading.errors.iter().chain(reading.warnings.iter()) {
+        let _ = writeln!(err, "{diagnostic}");
+    }
+    drop(err);
+    if ok {
+        let name =
+            place.config.as_deref().map_or_else(|| "the embedded default".to_owned(), |p| p.display().to_string());
+        output.line(&format!("{name}: ok\n"))?;
+    }
+    Ok(u8::from(!ok))
+}
+
+fn document(d: &Diagnostic) -> Value {
+    json!({
+        "code": d.code, "file": d.file, "line": d.line, "column": d.column,
+        "key": d.key, "message": d.message, "help": d.help,
+    })
+}
+
+/// Accepts a configuration by its digest.
+pub(crate) fn trust(global: &Global, output: Output, trust: Trust) -> Result<u8, Failure> {
+    let folder = place::state(global)?;
+    super::daemon::not_from_session(&folder)?;
+    let path = trust.file.unwrap_or_else(|| PathBuf::from("ensage.toml"));
+    let path = std::path::absolute(&path).map_err(Failure::internal)?;
+    if !path.is_file() {
+        return Err(Failure::new("not_found", format!("{} is not there", path.display())));
+    }
+    let text = place::text(&path)?;
+    let loaded = config::load(&text, Some(&path), &place::surroundings());
+    if loaded.policy.is_none() || !loaded.errors.is_empty() {
+        return Err(place::bad(&loaded.errors, output.json));
+    }
+    let folder = state::StateFolder::open(&folder).map_err(super::daemon::folder_failed)?;
+    let digest = place::digest(&text);
+    remember(&folder.path().join("trusted"), &digest).map_err(Failure::internal)?;
+    let body = json!({ "file": path.display().to_string(), "sha256": digest });
+    output.document("trust", body, |_| format!("trusted {}\n", path.display()))?;
+    Ok(0)
+}
+
+fn remember(folder: &Path, digest: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(folder.join(digest)).map(drop)
+}

@@ -1,0 +1,205 @@
+//! `gateway`, `status`, `reload`, and how the other commands reach the daemon.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ensage_creds::VaultError;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::{GatewayArgs, Global};
+use super::output::{Failure, Output, chain};
+use super::place::{self, Place};
+use super::text::at;
+use crate::admin::client::{self, AdminError};
+use crate::gateway::{Gateway, Options, StartError};
+use crate::state::StateFolder;
+
+/// How long a drain may take (contract section 1).
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Asks the daemon of `state`.
+pub(crate) fn ask(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    client::ask(state, method, path, body).map_err(failed)
+}
+
+pub(crate) fn failed(error: AdminError) -> Failure {
+    match error {
+        AdminError::NoGateway => Failure::new("no_gateway", error.to_string())
+            .remedy("start it with `ensage gateway` or `ensage run -- AGENT`"),
+        AdminError::Refused { code, message } => {
+            let code = match code.as_str() {
+                "from_session" => "from_session",
+                "bad_config" => "bad_config",
+                "not_found" => "not_found",
+                "exists" => "exists",
+                "vault_locked" => "vault_locked",
+                "usage" => "usage",
+                _ => "internal",
+            };
+            Failure::new(code, message).exit(1)
+        }
+        AdminError::Broken(_) => Failure::new("internal", chain(&error)),
+    }
+}
+
+/// Refuses a caller that runs inside a live session: an agent must not change what holds it.
+pub(crate) fn not_from_session(state: &Path) -> Result<(), Failure> {
+    match client::ask(state, "GET", "/v1/caller", None) {
+        Ok(answer) if answer.get("inside").and_then(Value::as_bool) == Some(true) => {
+            Err(Failure::new("from_session", "this is refused to a process inside a session")
+                .remedy("run it from a terminal of your own"))
+        }
+        Ok(_) | Err(AdminError::NoGateway) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+pub(crate) fn status(global: &Global, output: Output) -> Result<u8, Failure> {
+    let body = ask(&place::state(global)?, "GET", "/v1/status", None)?;
+    output.document("status", body, |b| {
+        let mut text = String::new();
+        for (name, pointer) in [
+            ("pid", "/pid"),
+            ("started", "/started"),
+            ("mode", "/mode"),
+            ("generation", "/generation"),
+            ("sessions", "/sessions"),
+            ("connections", "/connections"),
+            ("allowed", "/decisions/allow"),
+            ("denied", "/decisions/deny"),
+            ("audit", "/audit/seq"),
+            ("vault", "/vault"),
+        ] {
+            text.push_str(&format!("{name:<12} {}\n", at(b, pointer)));
+        }
+        for listener in b.pointer("/listeners").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("{:<12} {}\n", "listening on", at(listener, "")));
+        }
+        for d in b.pointer("/degraded").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("degraded     {}\n  help: {}\n", at(d, "/message"), at(d, "/remedy")));
+        }
+        text
+    })?;
+    Ok(0)
+}
+
+pub(crate) fn reload(global: &Global, output: Output) -> Result<u8, Failure> {
+    let body = ask(&place::state(global)?, "POST", "/v1/reload", None)?;
+    output.document("reload", body, |b| format!("generation {} is in force\n", at(b, "/generation")))?;
+    Ok(0)
+}
+
+/// Everything a gateway needs, read from `place`.
+fn options(place: &Place, output: Output) -> Result<Options, Failure> {
+    let policy = place::policy(place, output.json)?;
+    let folder = StateFolder::open(&place.state).map_err(folder_failed)?;
+    for warning in folder.warnings() {
+        output.say(&format!("warning: {warning}"));
+    }
+    let again = place.clone();
+    Ok(Options {
+        state: folder,
+        policy,
+        keys: crate::state::keys(),
+        again: Box::new(move || match place::read(&again) {
+            Ok(reading) => match reading.policy {
+                Some(policy) if reading.errors.is_empty() => Ok(policy),
+                _ => Err(reading.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            },
+            Err(failure) => Err(failure.message),
+        }),
+    })
+}
+
+pub(crate) fn folder_failed(error: ensage_endpoint::folder::FolderError) -> Failure {
+    let remedy = error.remedy();
+    Failure::new("internal", chain(&error)).remedy(remedy)
+}
+
+pub(crate) fn start_failed(error: StartError) -> Failure {
+    let text = chain(&error);
+    match error {
+        StartError::AlreadyRunning => Failure::new("already_running", text).remedy("`ensage status` shows it"),
+        StartError::Vault(e) => vault_failed(e),
+        _ => Failure::new("internal", text),
+    }
+}
+
+pub(crate) fn vault_failed(error: ensage_creds::VaultError) -> Failure {
+    let code = vault_code(&error);
+    let failure = Failure::new(code, chain(&error));
+    match error.remedy() {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
+/// The code of interface section 1.
+pub(crate) fn vault_code(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::WrongKey | VaultError::WrongPassphrase | VaultError::NeedsPassphrase | VaultError::NeedsKey => {
+            "vault_locked"
+        }
+        VaultError::Exists { .. } => "exists",
+        VaultError::Missing { .. } => "not_found",
+        _ => "internal",
+    }
+}
+
+/// The daemon in the foreground.
+pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Result<u8, Failure> {
+    // First thing: nobody of the same user may read this process's memory, and it leaves no core (threat H4).
+    ensage_endpoint::harden::not_dumpable().map_err(Failure::internal)?;
+    let _ = ensage_endpoint::harden::raise_nofile();
+    let place = place::find(global)?;
+    let options = options(&place, output)?;
+    let gateway = Gateway::start(options).map_err(start_failed)?;
+    let mut out = std::io::stdout().lock();
+    for listener in gateway.listeners() {
+        let _ = writeln!(out, "listening on {listener}");
+    }
+    let _ = out.flush();
+    drop(out);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
+    let linger = args.linger.map(Duration::from_secs);
+    runtime.block_on(until_told(&gateway, linger)).map_err(Failure::internal)?;
+    gateway.stop();
+    Ok(0)
+}
+
+/// SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once; `linger` ends an idle gateway of `run`.
+async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Result<()> {
+    let mut hup = signal(SignalKind::hangup())?;
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    let mut idle_since = Instant::now();
+    loop {
+        tokio::select! {
+            _ = hup.recv() => {
+                if let Err(message) = gateway.reload() {
+                    tracing::error!(message, "the new configuration is refused, the old one stays in force");
+                }
+            }
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = tick.tick() => {
+                if gateway.open_sessions() > 0 {
+                    idle_since = Instant::now();
+                }
+                if linger.is_some_and(|l| idle_since.elapsed() >= l) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    let drained = gateway.drain(DRAIN);
+    tokio::select! {
+        () = drained => {}
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

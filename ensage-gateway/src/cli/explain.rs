@@ -1,0 +1,178 @@
+//! `explain`: the decision the gateway would take, or why it took one.
+
+use std::path::Path;
+
+use ensage_policy::Policy;
+use ensage_policy::judge::{Explanation, Question, Taken, Url, Verdict, explain as judge};
+use ensage_policy::model::Enclave;
+use serde_json::{Map, Value, json};
+
+use super::args::{Explain, Global};
+use super::output::{Failure, Output};
+use super::place;
+use super::text::at;
+
+pub(crate) fn explain(global: &Global, output: Output, args: &Explain) -> Result<u8, Failure> {
+    let place = place::find(global)?;
+    if let Some(id) = &args.id {
+        return taken(&place.state, output, id);
+    }
+    let policy = place::policy(&place, output.json)?;
+    let name = args.enclave.as_deref().unwrap_or("");
+    let enclave = policy.enclaves.iter().find(|e| *e.name == *name).ok_or_else(|| {
+        let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
+        Failure::new("not_found", format!("there is no enclave {name}"))
+            .remedy(format!("choose one of: {}", all.join(", ")))
+    })?;
+    if let Some(agent) = &args.agent
+        && !enclave.any_agent
+        && !enclave.agents.iter().any(|a| **a == **agent)
+    {
+        let body = json!({
+            "decision": "deny", "reason": "agent_not_allowed", "message": format!("{name} does not list agent {agent}"),
+            "remedy": format!("add it to enclave.{name}.agents"), "rule": format!("enclave.{name}.agents"),
+            "at": at_line(&policy, enclave.rule.line),
+            "steps": [{ "step": "identity", "decision": "deny", "rule": format!("enclave.{name}.agents") }],
+        });
+        output.document("explain", body, text)?;
+        return Ok(1);
+    }
+    let url = args.url.as_deref().map(Url::parse).transpose().map_err(|e| {
+        Failure::new("usage", format!("--url: {e}")).remedy("give a whole URL, such as https://api.example.com/v1/x")
+    })?;
+    if let Some(server) = &args.mcp
+        && (args.resource.is_some() || args.prompt.is_some())
+    {
+        return unread(&policy, output, enclave, server);
+    }
+    let question = question(args, url.as_ref())?;
+    let answer = judge(&policy, enclave, enclave.mode, &question);
+    output.document("explain", document(&policy, &answer), text)?;
+    Ok(u8::from(answer.decision == Verdict::Deny))
+}
+
+fn question<'a>(args: &'a Explain, url: Option<&'a Url>) -> Result<Question<'a>, Failure> {
+    match (url, &args.mcp, &args.tool, &args.llm, &args.model) {
+        (Some(url), ..) => Ok(Question::Url { url, method: &args.method }),
+        (None, Some(server), Some(tool), ..) => Ok(Question::Tool { server, tool }),
+        (None, Some(_), None, ..) => Err(Failure::new("usage", "--mcp needs --tool, --resource or --prompt")),
+        (None, None, _, Some(provider), Some(model)) => Ok(Question::Model { provider, model }),
+        _ => Err(Failure::new("usage", "say what to explain: --url, --mcp or --llm")),
+    }
+}
+
+/// Resources and prompts are not read in this version: what names them does not exist.
+fn unread(policy: &Policy, output: Output, enclave: &Enclave, server: &str) -> Result<u8, Failure> {
+    let rule = enclave
+        .mcp
+        .iter()
+        .find(|m| *m.name == *server)
+        .map(|m| m.rule.clone())
+        .ok_or_else(|| Failure::new("not_found", format!("enclave {} has no MCP server {server}", enclave.name)))?;
+    let body = json!({
+        "decision": "deny",
+        "reason": "mcp_method_not_allowed",
+        "message": "resources and prompts are not passed on in this version",
+        "rule": &*rule.path,
+        "at": at_line(policy, rule.line),
+        "steps": [{ "step": "classify", "decision": "deny", "rule": &*rule.path }],
+    });
+    output.document("explain", body, text)?;
+    Ok(1)
+}
+
+fn at_line(policy: &Policy, line: u32) -> Value {
+    match &policy.file {
+        Some(file) => json!({ "file": file.display().to_string(), "line": line }),
+        None => json!({ "file": "the embedded default", "line": line }),
+    }
+}
+
+fn document(policy: &Policy, e: &Explanation) -> Value {
+    let mut body = Map::new();
+    let mut put = |key: &str, value: Value| {
+        body.insert(key.to_owned(), value);
+    };
+    put("decision", e.decision.code().into());
+    if e.would_deny() {
+        put("would", "deny".into());
+    }
+    if let Some(denial) = &e.denial {
+        put("reason", denial.reason.code().into());
+        put("message", denial.message.as_str().into());
+        if let Some(remedy) = &denial.remedy {
+            put("remedy", remedy.as_str().into());
+        }
+    }
+    if let Some(rule) = &e.rule {
+        put("rule", (*rule.path).into());
+        put("at", at_line(policy, rule.line));
+    }
+    if let Some(credential) = &e.credential {
+        put("credential", (**credential).into());
+    }
+    put("policy", json!({ "sha256": &*policy.sha256 }));
+    put("steps", e.steps.iter().map(step).collect());
+    body.into()
+}
+
+fn step(taken: &Taken) -> Value {
+    let mut body = json!({ "step": taken.step.code(), "decision": taken.verdict.code() });
+    if let (Some(map), Some(rule)) = (body.as_object_mut(), &taken.rule) {
+        map.insert("rule".to_owned(), (*rule.path).into());
+    }
+    body
+}
+
+fn text(b: &Value) -> String {
+    let mut out = format!("{}", at(b, "/decision"));
+    for (key, words) in [("/would", "would"), ("/reason", "because"), ("/rule", "by")] {
+        let value = at(b, key);
+        if value != "-" {
+            out.push_str(&format!(", {words} {value}"));
+        }
+    }
+    out.push('\n');
+    for (key, label) in [("/message", ""), ("/remedy", "help: ")] {
+        let value = at(b, key);
+        if value != "-" {
+            out.push_str(&format!("  {label}{value}\n"));
+        }
+    }
+    for s in b.pointer("/steps").and_then(Value::as_array).into_iter().flatten() {
+        let rule = at(s, "/rule");
+        out.push_str(&format!(
+            "  {:<11} {:<6} {}\n",
+            at(s, "/step"),
+            at(s, "/decision"),
+            if rule == "-" { "" } else { &rule }
+        ));
+    }
+    out
+}
+
+/// Why a recorded decision was taken.
+fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
+    let uuid = uuid::Uuid::parse_str(id).map_err(|_| {
+        Failure::new("usage", format!("{id} is no decision id")).remedy("it stands in `ensage-decision` of the answer")
+    })?;
+    let line = ensage_audit::query::find(&state.join("audit"), uuid)
+        .map_err(Failure::internal)?
+        .ok_or_else(|| Failure::new("not_found", format!("no decision {id} is on record here")))?;
+    let record: Value = serde_json::from_str(&line).map_err(Failure::internal)?;
+    let denied = record.get("decision").and_then(Value::as_str) == Some("deny");
+    let mut body = Map::new();
+    for key in ["decision", "would", "reason", "message", "rule", "credential", "chamber", "policy"] {
+        if let Some(value) = record.get(key) {
+            body.insert(key.to_owned(), value.clone());
+        }
+    }
+    if let Some(name) = record.pointer("/credential/name") {
+        body.insert("credential".to_owned(), name.clone());
+    }
+    let step = json!({ "step": "recorded", "decision": record.get("decision").cloned().unwrap_or_default() });
+    body.insert("steps".to_owned(), json!([step]));
+    body.insert("call".to_owned(), record);
+    output.document("explain", body.into(), text)?;
+    Ok(u8::from(denied))
+}

@@ -1,0 +1,106 @@
+//! The command line: parse, find configuration and state folder, do one thing, map the outcome to an exit code.
+
+mod agents;
+mod args;
+mod audit;
+mod ca;
+mod check;
+mod creds;
+mod daemon;
+mod explain;
+mod output;
+mod place;
+mod run;
+mod sessions;
+mod text;
+mod variables;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use output::{Failure, Output};
+
+/// Runs the command that `arguments` ask for, `arguments[0]` being the program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments),
+    };
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    telemetry(cli.global.verbose);
+    match dispatch(cli, output) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            output.failed(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+/// Help goes to stdout with 0; everything else is a usage error, 2, and a document under `--json`.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let own = arguments.iter().skip(1).take_while(|a| *a != "--");
+    if own.into_iter().any(|a| a == "--json") {
+        let text = error.render().to_string();
+        let first = text.lines().next().unwrap_or("").trim_start_matches("error: ").to_owned();
+        Output { json: true, quiet: false }.failed(&Failure::new("usage", first).remedy("see `ensage --help`"));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(2)
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Version => version(output),
+        Command::Trust(trust) => check::trust(global, output, trust),
+        Command::Check => check::check(global, output),
+        Command::Gateway(gateway) => daemon::gateway(global, output, &gateway),
+        Command::Status => daemon::status(global, output),
+        Command::Reload => daemon::reload(global, output),
+        Command::Env(env) => run::env(global, output, &env),
+        Command::Run(run) => run::run(global, output, run).map_err(|f| match f.exit {
+            2 => f,
+            _ => f.exit(125),
+        }),
+        Command::Sessions(sessions) => sessions::sessions(global, output, &sessions),
+        Command::Agents => agents::agents(global, output),
+        Command::Ca(ca) => ca::ca(global, output, &ca),
+        Command::Creds(creds) => creds::creds(global, output, creds),
+        Command::Explain(explain) => explain::explain(global, output, &explain),
+        Command::Audit(audit) => audit::audit(global, output, &audit),
+    }
+}
+
+fn version(output: Output) -> Result<u8, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    output.document("version", serde_json::json!({ "version": version }), |_| format!("ensage {version}\n"))?;
+    Ok(0)
+}
+
+/// Logs go to stderr; `ENSAGE_LOG` filters, `ENSAGE_LOG_FORMAT` chooses text or JSON.
+fn telemetry(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let fallback = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = std::env::var("ENSAGE_LOG").ok().and_then(|f| EnvFilter::try_new(f).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(fallback));
+    let json = std::env::var("ENSAGE_LOG_FORMAT").is_ok_and(|f| f == "json");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A second call in one process (tests) keeps the first subscriber.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}

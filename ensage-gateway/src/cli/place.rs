@@ -1,0 +1,210 @@
+//! Which configuration and which state folder a command means (contract section 1).
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ensage_policy::Policy;
+use ensage_policy::config::{self, Diagnostic, Env};
+use sha2::{Digest, Sha256};
+
+use super::args::Global;
+use super::output::Failure;
+
+/// Largest configuration that is read.
+const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Where the words of a command lead.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The state folder, absolute; not necessarily there yet.
+    pub(crate) state: PathBuf,
+    /// The configuration, absolute; `None` is the embedded default.
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// A configuration that was read, with what `check` says about it.
+pub(crate) struct Reading {
+    /// The policy, if there is no error.
+    pub(crate) policy: Option<Policy>,
+    /// What keeps it from being used.
+    pub(crate) errors: Vec<Diagnostic>,
+    /// What its author should know.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// True inside a session: there neither variable counts, since the agent itself may have set them.
+fn in_session() -> bool {
+    std::env::var_os("ENSAGE_SESSION").is_some()
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    if in_session() {
+        return None;
+    }
+    std::env::var_os(name).filter(|v| !v.is_empty())
+}
+
+fn variable_is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|v| !v.is_empty())
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// A folder of the XDG Base Directory Specification; a relative value is invalid there and ignored.
+fn xdg(name: &str, below_home: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute()).or_else(|| home().map(|h| h.join(below_home)))
+}
+
+/// The state folder: `--state`, `$ENSAGE_STATE`, the user's data folder.
+pub(crate) fn state(global: &Global) -> Result<PathBuf, Failure> {
+    let given = global.state.clone().or_else(|| variable("ENSAGE_STATE").map(PathBuf::from));
+    let path = match given {
+        Some(path) => path,
+        None => xdg("XDG_DATA_HOME", ".local/share")
+            .ok_or_else(|| {
+                Failure::new("usage", "there is no home folder to keep the state in").remedy("give --state DIR")
+            })?
+            .join("ensage"),
+    };
+    absolute(&path)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|e| Failure::new("usage", format!("{}: {e}", path.display())))
+}
+
+/// Finds state folder and configuration; a file of the working folder must be trusted.
+pub(crate) fn find(global: &Global) -> Result<Place, Failure> {
+    let state = state(global)?;
+    let config = match global.config.clone().or_else(|| variable("ENSAGE_CONFIG").map(PathBuf::from)) {
+        Some(path) => Some(absolute(&path)?),
+        None => working_folder(&state)?.or_else(user_folder),
+    };
+    Ok(Place { state, config })
+}
+
+fn working_folder(state: &Path) -> Result<Option<PathBuf>, Failure> {
+    let path = absolute(Path::new("ensage.toml"))?;
+    if fs::symlink_metadata(&path).is_err() {
+        return Ok(None);
+    }
+    let text = text(&path)?;
+    if is_trusted(state, &text) {
+        return Ok(Some(path));
+    }
+    Err(Failure::new(
+        "untrusted_config",
+        format!("{} is not trusted: a cloned repository must not configure the gateway", path.display()),
+    )
+    .remedy(format!("read it, then run `ensage trust {}`", path.display())))
+}
+
+fn user_folder() -> Option<PathBuf> {
+    let path = xdg("XDG_CONFIG_HOME", ".config")?.join("ensage/ensage.toml");
+    path.is_file().then_some(path)
+}
+
+/// Lower-case hex SHA-256.
+pub(crate) fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn is_trusted(state: &Path, text: &str) -> bool {
+    state.join("trusted").join(digest(text)).is_file()
+}
+
+/// Reads a configuration file, after a look at who else may write it.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let bad = |what: String| Failure::new("bad_config", what);
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc_nonblock())
+        .open(path)
+        .map_err(|e| bad(format!("cannot read {}: {e}", path.display())))?;
+    let meta = file.metadata().map_err(|e| bad(format!("{}: {e}", path.display())))?;
+    if !meta.is_file() {
+        return Err(bad(format!("{} is not a file", path.display())));
+    }
+    writable_by_others(path, &meta)?;
+    if let Some(folder) = path.parent() {
+        let meta = fs::metadata(folder).map_err(|e| bad(format!("{}: {e}", folder.display())))?;
+        // A sticky folder (/tmp) lets nobody replace another's file.
+        if meta.mode() & 0o1000 == 0 {
+            writable_by_others(folder, &meta)?;
+        }
+    }
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(CONFIG_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| bad(format!("cannot read {}: {e}", path.display())))?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(bad(format!("{} is longer than {CONFIG_BYTES_MAX} bytes", path.display())));
+    }
+    String::from_utf8(bytes).map_err(|_| bad(format!("{} is not UTF-8", path.display())))
+}
+
+/// `O_NONBLOCK`: a FIFO in place of the file must not hang the command.
+fn libc_nonblock() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0)
+}
+
+fn writable_by_others(path: &Path, meta: &fs::Metadata) -> Result<(), Failure> {
+    let uid = rustix::process::geteuid().as_raw();
+    let foreign = meta.uid() != uid && meta.uid() != 0;
+    if meta.mode() & 0o022 == 0 && !foreign {
+        return Ok(());
+    }
+    let shown = path.display();
+    let (what, remedy) = if foreign {
+        (format!("{shown} belongs to another user"), format!("chown it to yourself: `chown $(id -u) {shown}`"))
+    } else {
+        (format!("{shown} may be written by others"), format!("`chmod go-w {shown}`"))
+    };
+    Err(Failure::new("bad_config", what).remedy(remedy))
+}
+
+/// The surroundings that a configuration is read in.
+pub(crate) fn surroundings() -> Env {
+    Env {
+        home: home(),
+        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        catalogue: ensage_endpoint::catalogue::Catalogue::builtin().names().map(str::to_owned).collect(),
+        proxy: ["HTTPS_PROXY", "https_proxy"].into_iter().find(|n| variable_is_set(n)).map(str::to_owned),
+    }
+}
+
+/// Reads and checks the configuration of `place`.
+pub(crate) fn read(place: &Place) -> Result<Reading, Failure> {
+    let Some(path) = &place.config else {
+        return Ok(Reading { policy: Some(config::embedded()), errors: Vec::new(), warnings: Vec::new() });
+    };
+    let loaded = config::load(&text(path)?, Some(path), &surroundings());
+    Ok(Reading { policy: loaded.policy, errors: loaded.errors, warnings: loaded.warnings })
+}
+
+/// The policy, or every error of the file on stderr and a failure that has already been told.
+pub(crate) fn policy(place: &Place, json: bool) -> Result<Policy, Failure> {
+    let read = read(place)?;
+    match read.policy {
+        Some(policy) if read.errors.is_empty() => Ok(policy),
+        _ => Err(bad(&read.errors, json)),
+    }
+}
+
+/// All errors of a configuration as one failure.
+pub(crate) fn bad(errors: &[Diagnostic], json: bool) -> Failure {
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let mut failure = Failure::new("bad_config", all.join("\n"));
+    if !json {
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr().lock(), "{}", failure.message);
+        failure.told = true;
+    }
+    failure
+}

@@ -1,0 +1,317 @@
+//! `run` and `env`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ensage_endpoint::catalogue::{Verdict, judge};
+use ensage_endpoint::launch::{Ended, Launch};
+use ensage_endpoint::proc::{Digests, Exe, ExeFile, Process};
+use ensage_policy::judge::{Hint, enclave_of};
+use ensage_policy::model::Enclave;
+use ensage_policy::{Mode, Policy, Tier};
+use serde_json::{Value, json};
+
+use super::args::{Env, Global, Run};
+use super::daemon::{ask, failed, folder_failed};
+use super::output::{Failure, Output};
+use super::place::{self, Place};
+use super::text::{at, count};
+use super::variables::{changes, inherited_bundles, quoted};
+use crate::admin::client::{self, AdminError};
+use crate::admin::{Open, Opened};
+use crate::bundle;
+use crate::gateway::matchers;
+use crate::state::StateFolder;
+
+/// How long a gateway that `run` starts may take until it is ready.
+const READY_WAIT: Duration = Duration::from_secs(20);
+/// How long the gateway that `run` starts lives on after its last session.
+const LINGER_SECONDS: u64 = 5;
+/// What the gateway that `run` starts says on stderr.
+const LOG: &str = "gateway.log";
+
+type Environment = BTreeMap<OsString, OsString>;
+
+/// Runs a program through the gateway; everything that goes wrong before it is 125.
+pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failure> {
+    let place = place::find(global)?;
+    let policy = place::policy(&place, output.json)?;
+    let (program, arguments) = split(run.command.clone())?;
+    let path = resolve(&program)?;
+    let agent = agent_name(&policy, &path, &program);
+    let enclave = choose(&policy, &agent, run.enclave.as_deref())?;
+    let mode = if run.observe { Mode::Observe } else { enclave.mode };
+    tier(&run, mode, enclave)?;
+    let state = StateFolder::open(&place.state).map_err(folder_failed)?;
+    for warning in state.warnings() {
+        output.say(&format!("warning: {warning}"));
+    }
+    ready(&place, &policy, state.path())?;
+    let environment: Environment = std::env::vars_os().collect();
+    let opened = open(state.path(), &run, enclave, &agent, &environment)?;
+    let life = client::life(state.path(), &opened.session).map_err(failed)?;
+    if mode == Mode::Enforce || run.advisory {
+        output.say("advisory: the agent's reach rests on its proxy variables; what ignores them is not seen");
+    }
+    let launch = Launch {
+        program,
+        args: arguments,
+        env: child_environment(environment, &opened, state.path(), output)?.into_iter().collect(),
+        ..Launch::new("")
+    };
+    let ended = match launch.start().and_then(|running| running.wait(Some(life.as_fd()))) {
+        Ok(ended) => ended,
+        Err(error) => {
+            let code = error.code();
+            output.say(&super::output::chain(&error));
+            return Ok(code);
+        }
+    };
+    if ended == Ended::GatewayDied {
+        output.say("error: the gateway has died, so the agent was ended");
+    }
+    last_line(state.path(), output, &opened.session);
+    drop(life);
+    Ok(ended.code())
+}
+
+fn split(command: Vec<OsString>) -> Result<(OsString, Vec<OsString>), Failure> {
+    let mut words = command.into_iter();
+    let program = words.next().ok_or_else(|| Failure::new("usage", "no command was given"))?;
+    Ok((program, words.collect()))
+}
+
+/// The file that the program will be: what `PATH` says. 127 and 126 as a shell has them.
+fn resolve(program: &OsString) -> Result<PathBuf, Failure> {
+    let named = Path::new(program);
+    if named.components().count() > 1 {
+        return Ok(named.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(named)).find(|p| p.is_file());
+    // Not found is the launcher's to say, with the code that scripts know.
+    Ok(found.unwrap_or_else(|| named.to_owned()))
+}
+
+/// The definition that the program matches, else its base name: what `run` starts is an agent by that act.
+fn agent_name(policy: &Policy, path: &Path, program: &OsString) -> String {
+    let digests = Digests::new();
+    let digest = |p: &Process| digests.of(&p.key()).ok();
+    match planned(path).map(|p| judge(&p, &matchers(policy), &digest)) {
+        Some(Verdict::Agent(name)) => name.to_string(),
+        _ => Path::new(program).file_name().map_or_else(|| "agent".to_owned(), |n| n.to_string_lossy().into_owned()),
+    }
+}
+
+/// The process that a file would become: of a script, its interpreter with the file as script.
+fn planned(path: &Path) -> Option<Process> {
+    let real = path.canonicalize().ok()?;
+    let mut first = [0u8; 256];
+    let read = File::open(&real).and_then(|mut f| f.read(&mut first)).ok()?;
+    let line = first.get(..read)?.split(|b| *b == b'\n').next()?;
+    let interpreter = line.strip_prefix(b"#!").map(|l| String::from_utf8_lossy(l).into_owned());
+    let (exe, script) = match interpreter {
+        None => (real, None),
+        Some(words) => {
+            let mut words = words.split_whitespace();
+            let named =
+                words.next().filter(|w| !w.ends_with("/env")).or_else(|| words.find(|w| !w.starts_with('-')))?;
+            let found = resolve(&named.into()).ok()?;
+            (found.canonicalize().unwrap_or(found), Some(real))
+        }
+    };
+    let this = Process::this().ok()?;
+    Some(Process { exe: Some(Exe { path: exe, file: ExeFile::Present, id: (0, 0) }), script, ..this })
+}
+
+/// `--enclave`, else the one enclave that lists the agent and holds the working folder.
+fn choose<'p>(policy: &'p Policy, agent: &str, named: Option<&str>) -> Result<&'p Enclave, Failure> {
+    if let Some(name) = named {
+        // What `run` starts in a named enclave is its agent by that act.
+        return policy.enclaves.iter().find(|e| *e.name == *name).map(AsRef::as_ref).ok_or_else(|| {
+            let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
+            Failure::new("not_found", format!("there is no enclave {name}"))
+                .remedy(format!("choose one of: {}", all.join(", ")))
+        });
+    }
+    let folder = std::env::current_dir().and_then(|d| d.canonicalize()).unwrap_or_else(|_| PathBuf::from("/"));
+    enclave_of(policy, agent, Hint::Folder(&folder)).map(AsRef::as_ref).map_err(|denial| {
+        let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
+        let remedy = denial.remedy.unwrap_or_else(|| format!("choose one with --enclave: {}", all.join(", ")));
+        Failure::new("not_found", denial.message).remedy(remedy)
+    })
+}
+
+/// Containment is not there yet: whoever needs it is refused, and nobody gets less than was asked for.
+fn tier(run: &Run, mode: Mode, enclave: &Enclave) -> Result<(), Failure> {
+    let contained = run.contained || enclave.require == Tier::Contained || (mode == Mode::Enforce && !run.advisory);
+    if !contained {
+        return Ok(());
+    }
+    Err(Failure::new("internal", "contained sessions are not there yet in this version").remedy(
+        "`ensage run --advisory -- CMD` rests on the proxy variables: protection against accident, not against attack",
+    ))
+}
+
+/// Makes sure that a gateway runs for this state folder, with this configuration. Twenty at once start one.
+fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(state.join("run.lock"))
+        .map_err(Failure::internal)?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(Failure::internal)?;
+    match client::ask(state, "GET", "/v1/status", None) {
+        Ok(status) if status.get("draining").and_then(Value::as_bool) != Some(true) => same(place, policy, &status),
+        Ok(_) | Err(AdminError::NoGateway) => start(place, state),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn same(place: &Place, policy: &Policy, status: &Value) -> Result<(), Failure> {
+    if status.get("policy_hash").and_then(Value::as_str) == Some(&*policy.sha256) {
+        return Ok(());
+    }
+    let name = |path: Option<&str>| path.unwrap_or("the embedded default").to_owned();
+    let running = name(status.get("config").and_then(Value::as_str));
+    let wanted = name(place.config.as_deref().and_then(Path::to_str));
+    Err(Failure::new("already_running", format!("a gateway runs here with {running}, and this command means {wanted}"))
+        .remedy("`ensage reload` if the file has changed, or another --state"))
+}
+
+fn start(place: &Place, state: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::process::CommandExt;
+    let log = state.join(LOG);
+    let stderr =
+        File::options().create(true).truncate(true).write(true).mode(0o600).open(&log).map_err(Failure::internal)?;
+    let mut command = Command::new(std::env::current_exe().map_err(Failure::internal)?);
+    command.arg("gateway").arg("--linger").arg(LINGER_SECONDS.to_string()).arg("--state").arg(state);
+    if let Some(config) = &place.config {
+        command.arg("--config").arg(config);
+    }
+    // A group of its own: what the terminal sends to the agent is not meant for the gateway.
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .current_dir("/")
+        .process_group(0)
+        .spawn()
+        .map_err(Failure::internal)?;
+    let until = Instant::now() + READY_WAIT;
+    loop {
+        if let Ok(status) = client::ask(state, "GET", "/v1/status", None)
+            && status.get("pid").and_then(Value::as_u64) == Some(child.id().into())
+        {
+            return Ok(());
+        }
+        let gone = child.try_wait().map_err(Failure::internal)?.is_some();
+        if gone || Instant::now() >= until {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = said.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+            return Err(Failure::new("internal", format!("the gateway did not start:\n{last}"))
+                .remedy("run `ensage gateway` in a terminal to see why"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn open(state: &Path, run: &Run, enclave: &Enclave, agent: &str, environment: &Environment) -> Result<Opened, Failure> {
+    let this = Process::this().map_err(Failure::internal)?;
+    let open = Open {
+        enclave: enclave.name.to_string(),
+        agent: agent.to_owned(),
+        observe: run.observe,
+        pid: this.pid,
+        start_time: this.start_time,
+        bundles: bundles(environment),
+        environment: environment
+            .iter()
+            .filter_map(|(k, v)| Some((k.to_str()?.to_owned(), v.to_str()?.to_owned())))
+            .filter(|(_, v)| v.len() >= ensage_creds::SECRET_BYTES_MIN)
+            .collect(),
+    };
+    let body = serde_json::to_value(open).map_err(Failure::internal)?;
+    serde_json::from_value(ask(state, "POST", "/v1/sessions", Some(&body))?).map_err(Failure::internal)
+}
+
+fn bundles(environment: &Environment) -> Vec<String> {
+    inherited_bundles(environment).iter().map(|p| p.display().to_string()).collect()
+}
+
+/// What the program is started with: nothing of the old environment leads past the gateway or holds a real secret.
+fn child_environment(
+    mut environment: Environment,
+    opened: &Opened,
+    state: &Path,
+    output: Output,
+) -> Result<Environment, Failure> {
+    let bundle = Path::new(&opened.bundle);
+    let wgetrc = wgetrc(&environment, state, bundle)?;
+    let changes = changes(&environment, &opened.proxy, bundle, &wgetrc);
+    for name in &changes.unset {
+        environment.remove(&OsString::from(name));
+    }
+    environment.extend(changes.set.into_iter().map(|(k, v)| (OsString::from(k), v)));
+    for name in &opened.dropped {
+        output.say(&format!("{name} holds a secret of the vault and was taken out of the environment"));
+        environment.remove(&OsString::from(name));
+    }
+    for (name, token) in &opened.variables {
+        environment.insert(name.into(), token.into());
+    }
+    environment.insert("ENSAGE_SESSION".into(), opened.session.clone().into());
+    Ok(environment)
+}
+
+fn wgetrc(environment: &Environment, state: &Path, bundle: &Path) -> Result<PathBuf, Failure> {
+    let own = environment.get(&OsString::from("WGETRC")).map(PathBuf::from);
+    let home = environment.get(&OsString::from("HOME")).map(|h| Path::new(h).join(".wgetrc"));
+    bundle::wgetrc(&state.join("bundles"), own.or(home).as_deref(), bundle).map_err(Failure::internal)
+}
+
+fn last_line(state: &Path, output: Output, session: &str) {
+    let counted = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None)
+        .map(|c| (count(&c, "/allowed"), count(&c, "/denied")))
+        .ok()
+        .or_else(|| {
+            // The gateway has gone; its records have not.
+            let id = uuid::Uuid::parse_str(session).ok()?;
+            let summary = ensage_audit::query::summary(&state.join("audit"), id).ok()?;
+            Some((summary.allowed, summary.denied))
+        });
+    let (allowed, denied) = counted.unwrap_or_default();
+    output.say(&format!("{allowed} allowed, {denied} denied, session {session}"));
+}
+
+/// Prints what points a shell at the running daemon.
+pub(crate) fn env(global: &Global, output: Output, args: &Env) -> Result<u8, Failure> {
+    let state = place::state(global)?;
+    let environment: Environment = std::env::vars_os().collect();
+    let wanted = json!({ "enclave": args.enclave, "bundles": bundles(&environment) });
+    let answer = ask(&state, "POST", "/v1/env", Some(&wanted))?;
+    let (proxy, bundle) = (at(&answer, "/proxy"), at(&answer, "/bundle"));
+    let wgetrc = wgetrc(&environment, &state, Path::new(&bundle))?;
+    let changes = changes(&environment, &proxy, Path::new(&bundle), &wgetrc);
+    let variables: BTreeMap<&str, String> =
+        changes.set.iter().map(|(k, v)| (k.as_str(), v.to_string_lossy().into_owned())).collect();
+    output.document("env", json!({ "variables": variables }), |_| {
+        let mut text = String::new();
+        for (name, value) in &variables {
+            text.push_str(&format!("export {name}={}\n", quoted(value)));
+        }
+        for name in &changes.unset {
+            text.push_str(&format!("unset {name}\n"));
+        }
+        text
+    })?;
+    Ok(0)
+}

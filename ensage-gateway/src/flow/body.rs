@@ -1,0 +1,295 @@
+//! The two bodies of an exchange: what goes upstream, and what comes back to the client.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use ensage_policy::judge::BodyPermit;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::record::EndGuard;
+use super::respond::Stages;
+use super::substitute::Search;
+use crate::gate::Watch;
+
+/// Why a body is cut off before its end. The peer sees a reset, never a complete message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Cut {
+    /// The client went away, or broke its own framing.
+    #[error("the client's body ended early")]
+    Client,
+    /// A placeholder was found on its way out.
+    #[error("a placeholder was found in a passing body")]
+    Placeholder,
+    /// The upstream broke off.
+    #[error("the upstream's body ended early")]
+    Upstream,
+    /// The answer may not be passed on.
+    #[error("the answer is refused")]
+    Response,
+    /// The record could not be written, so the answer must not become complete.
+    #[error("the audit log is not writable")]
+    Audit,
+}
+
+/// What goes upstream. A governed body is only ever `Judged`, and that takes the proof.
+pub(crate) enum OutBody {
+    /// No body.
+    Empty,
+    /// One whole value that was judged.
+    Judged(Option<Bytes>),
+    /// A body that no rule reads, searched for placeholders on its way.
+    Passing(Box<Passing>),
+}
+
+impl OutBody {
+    /// A governed value may be sent and ended because it was judged whole.
+    pub(crate) fn judged(bytes: Bytes, _proof: BodyPermit) -> Self {
+        Self::Judged((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+/// A body on its way upstream.
+pub(crate) struct Passing {
+    body: Incoming,
+    search: Search,
+    /// Shared with the exchange: bytes so far, and whether a placeholder was found.
+    seen: std::rc::Rc<UpSeen>,
+}
+
+/// What a passing body has shown so far.
+#[derive(Default)]
+pub(crate) struct UpSeen {
+    /// Bytes handed on.
+    pub(crate) bytes: std::cell::Cell<u64>,
+    /// The credential whose placeholder was found.
+    pub(crate) placeholder: std::cell::RefCell<Option<String>>,
+}
+
+impl Passing {
+    pub(crate) fn new(body: Incoming, search: Search, seen: std::rc::Rc<UpSeen>) -> Self {
+        Self { body, search, seen }
+    }
+}
+
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Judged(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Passing(p) => {
+                let Some(frame) = ready!(Pin::new(&mut p.body).poll_frame(cx)) else {
+                    return Poll::Ready(None);
+                };
+                let Ok(frame) = frame else { return Poll::Ready(Some(Err(Cut::Client))) };
+                if let Some(data) = frame.data_ref() {
+                    if let Some(found) = p.search.feed(data) {
+                        p.seen.placeholder.replace(Some(found));
+                        return Poll::Ready(Some(Err(Cut::Placeholder)));
+                    }
+                    p.seen.bytes.set(p.seen.bytes.get().saturating_add(data.len() as u64));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Judged(bytes) => bytes.is_none(),
+            Self::Passing(p) => p.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Judged(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Passing(p) => p.body.size_hint(),
+        }
+    }
+}
+
+/// What the client gets.
+pub(crate) enum ReplyBody {
+    /// Known whole, its record already written.
+    Whole {
+        /// What is left to send.
+        bytes: Option<Bytes>,
+        /// Whether its length is told; else it goes out in chunks.
+        exact: Exact,
+    },
+    /// Coming from upstream.
+    Stream(Box<Stream>),
+}
+
+/// Whether the length of a whole answer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exact {
+    Told,
+    Untold,
+}
+
+impl ReplyBody {
+    /// A whole body.
+    pub(crate) fn whole(bytes: Bytes, exact: Exact) -> Self {
+        Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact }
+    }
+}
+
+/// An answer on its way to the client.
+pub(crate) struct Stream {
+    upstream: Incoming,
+    stages: Stages,
+    end: EndGuard,
+    ready: VecDeque<Frame<Bytes>>,
+    /// Bytes still to come where the length is known and can't change.
+    left: Option<u64>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Ended,
+}
+
+impl Stream {
+    /// `first` has passed the stages already; `length` is the exact length if no stage can change it.
+    pub(crate) fn new(
+        upstream: Incoming,
+        stages: Stages,
+        end: EndGuard,
+        first: Vec<Bytes>,
+        length: Option<u64>,
+    ) -> Self {
+        let ready = first.into_iter().map(Frame::data).collect();
+        Self { upstream, stages, end, ready, left: length, phase: Phase::Open }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Poll::Ready(Some(self.release(frame)));
+            }
+            if self.phase == Phase::Ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
+                Some(Ok(frame)) => self.take(frame)?,
+                Some(Err(_)) => return Poll::Ready(Some(Err(self.end.broken(Cut::Upstream)))),
+                None => self.close(None)?,
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Cut> {
+        match frame.into_data() {
+            Ok(data) => {
+                let mut out = Vec::new();
+                self.stages.feed(data, &mut out).map_err(|cut| self.end.broken(cut))?;
+                self.ready.extend(out.into_iter().map(Frame::data));
+                Ok(())
+            }
+            Err(frame) => self.close(frame.into_trailers().ok()),
+        }
+    }
+
+    fn close(&mut self, trailers: Option<http::HeaderMap>) -> Result<(), Cut> {
+        let mut out = Vec::new();
+        self.stages.finish(&mut out).map_err(|cut| self.end.broken(cut))?;
+        self.ready.extend(out.into_iter().map(Frame::data));
+        if let Some(trailers) = trailers {
+            self.ready.push_back(Frame::trailers(self.stages.trailers(trailers)));
+        }
+        self.phase = Phase::Ended;
+        if self.ready.is_empty() {
+            self.end.complete(&mut self.stages)?;
+        }
+        Ok(())
+    }
+
+    /// Lets one frame go. Before the last one the record is written (contract section 8).
+    fn release(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Cut> {
+        let len = frame.data_ref().map_or(0, |d| d.len() as u64);
+        self.end.down(len);
+        self.left = self.left.map(|left| left.saturating_sub(len));
+        let last = (self.phase == Phase::Ended && self.ready.is_empty()) || self.left == Some(0);
+        if last {
+            self.end.complete(&mut self.stages)?;
+        }
+        Ok(frame)
+    }
+}
+
+/// An answer as hyper gets it: when it is dropped, the gate learns that its request is answered.
+pub(crate) struct Reply {
+    body: ReplyBody,
+    _answered: Answered,
+}
+
+struct Answered(Watch);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+impl Reply {
+    pub(crate) fn new(body: ReplyBody, gate: &Watch) -> Self {
+        Self { body, _answered: Answered(gate.clone()) }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Stream(s) => s.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole { bytes, .. } => bytes.is_none(),
+            Self::Stream(s) => s.phase == Phase::Ended && s.ready.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole { bytes, exact: Exact::Told } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Self::Whole { exact: Exact::Untold, .. } => SizeHint::default(),
+            Self::Stream(s) => s.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}

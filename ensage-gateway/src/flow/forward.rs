@@ -1,0 +1,121 @@
+//! The egress leg of one exchange: a pooled or new connection, the request, the head of the answer.
+
+use ensage_policy::Reason;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+
+use super::body::{Cut, OutBody};
+use super::identify::{Conn, Member};
+use super::record::Exchange;
+use super::reply::Stop;
+use super::substitute::{Outbound, ScrubPlan};
+use crate::gate::{Asked, Gate, Watch};
+use crate::upstream::{Dialer, Fault, Lease, Pool, PoolKey};
+
+/// The head of an answer, its body unread.
+pub(crate) struct Answer {
+    /// What the upstream said.
+    pub(crate) response: Response<Incoming>,
+    /// The connection, given back to the pool when the body is complete.
+    pub(crate) loan: Loan,
+    /// What must not be reflected.
+    pub(crate) scrub: ScrubPlan,
+}
+
+/// A connection in use. Dropped without [`Loan::done`] it is closed, which cancels the upstream request.
+pub(crate) struct Loan {
+    lease: Option<Lease>,
+    key: PoolKey,
+    pool: Pool,
+}
+
+impl Loan {
+    /// The answer is complete: the connection may serve the next request of this session.
+    pub(crate) fn done(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.pool.give_back(self.key.clone(), lease);
+        }
+    }
+
+    /// What the response gate refused, if it refused something.
+    pub(crate) fn violation(&self) -> Option<&'static str> {
+        self.lease.as_ref().and_then(|l| l.gate.violation()).map(|v| v.detail)
+    }
+}
+
+/// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
+pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
+    let Outbound { mut request, key, opened, scrub } = outbound;
+    let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
+        Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
+    })?;
+    let limit = x.policy.limits.upstream_head_timeout;
+    let method = request.method().clone();
+    let mut pooled = member.pool.take(&key);
+    loop {
+        let reused = pooled.is_some();
+        let mut lease = match pooled.take() {
+            Some(lease) => lease,
+            None => open(&dialer, &key, &opened, conn).await?,
+        };
+        if lease.sender.ready().await.is_err() {
+            pooled = if reused { member.pool.take(&key) } else { None };
+            if !reused {
+                return Err(Fault::Closed.into());
+            }
+            continue;
+        }
+        x.peer(lease.peer);
+        lease.gate.expect(Asked::from(&method));
+        let sent = tokio::time::timeout(limit, lease.sender.try_send_request(request)).await;
+        match sent {
+            Err(_) => return Err(Fault::Timeout.into()),
+            Ok(Ok(response)) => {
+                let loan = Loan { lease: Some(lease), key, pool: member.pool.clone() };
+                return Ok(Answer { response, loan, scrub });
+            }
+            Ok(Err(mut error)) => match error.take_message() {
+                Some(unsent) if reused => {
+                    request = unsent;
+                    pooled = member.pool.take(&key);
+                }
+                _ => return Err(failed(x, &lease.gate, error.into_error())),
+            },
+        }
+    }
+}
+
+async fn open(dialer: &Dialer, key: &PoolKey, opened: &[ipnet::IpNet], conn: &Conn) -> Result<Lease, Stop> {
+    let connected = dialer.dial(&key.authority, key.scheme, opened).await?;
+    let (gate, handle) = Gate::responses(connected.io, conn.worker.gate_limits());
+    let (sender, link) = hyper::client::conn::http1::Builder::new()
+        .max_headers(conn.worker.header_lines())
+        .handshake::<_, OutBody>(TokioIo::new(gate))
+        .await
+        .map_err(|_| Fault::Closed)?;
+    // The task ends when the sender is dropped or the upstream closes; it owns nothing but the connection.
+    tokio::task::spawn_local(async move {
+        let _ = link.await;
+    });
+    Ok(Lease { sender, gate: handle, peer: connected.peer })
+}
+
+/// Names what went wrong between the request's first byte and the answer's head.
+fn failed(x: &Exchange, gate: &Watch, error: hyper::Error) -> Stop {
+    if let Some(violation) = gate.violation() {
+        return Fault::Protocol { detail: violation.detail }.into();
+    }
+    if let Some(credential) = x.up.placeholder.borrow().as_deref() {
+        let what =
+            format!("the body carries the placeholder of credential {credential}, which belongs into its slot only");
+        return Stop::refused(Reason::PlaceholderWrongSlot, what);
+    }
+    let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Cut>());
+    match cause {
+        Some(Cut::Client) => Stop::ClientGone,
+        _ if error.is_parse() => Fault::Protocol { detail: "the answer's head cannot be read" }.into(),
+        _ => Fault::Closed.into(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Who is at the other end: what was found at accept, held against the session and the policy of this moment.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ensage_policy::authority::Authority;
+use ensage_policy::judge::Trial;
+use ensage_policy::model::Enclave;
+use ensage_policy::{Mode, Policy, Reason, Scheme};
+use uuid::Uuid;
+
+use super::record::Exchange;
+use super::reply::Stop;
+use crate::gate::Watch;
+use crate::gateway::Shared;
+use crate::session::{Life, Session};
+use crate::upstream::Pool;
+use crate::worker::Worker;
+
+/// What all exchanges of one client connection share.
+pub(crate) struct Conn {
+    /// UUIDv7.
+    pub(crate) id: Uuid,
+    /// The gateway.
+    pub(crate) shared: Arc<Shared>,
+    /// The worker that this connection lives on.
+    pub(crate) worker: Rc<Worker>,
+    /// Who it is.
+    pub(crate) client: Client,
+    /// How requests arrive.
+    pub(crate) via: Via,
+    /// The gate below hyper; told when an exchange is answered.
+    pub(crate) gate: Watch,
+}
+
+/// How requests arrive on a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Via {
+    /// Straight from the client: CONNECT or absolute-form.
+    Proxy,
+    /// Inside a CONNECT.
+    Tunnel {
+        /// The target of the CONNECT, equal to the SNI.
+        authority: Authority,
+        /// `https` behind TLS, else `http`.
+        scheme: Scheme,
+        /// What the head of the CONNECT carried; every request inside is refused for it.
+        taint: Option<Taint>,
+    },
+}
+
+/// A placeholder in the head of a CONNECT.
+#[derive(Clone, Debug)]
+pub(crate) struct Taint {
+    /// One of `placeholder_*`.
+    pub(crate) reason: Reason,
+    /// Whose, if it is known.
+    pub(crate) credential: Option<Arc<str>>,
+}
+
+/// What is known of the client's process; kept as the record prints it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The `process` member of records.
+    pub(crate) process: Option<ensage_audit::Fragment>,
+}
+
+/// The client of a connection.
+#[derive(Clone)]
+pub(crate) enum Client {
+    /// A process of a session.
+    Member(Rc<Member>),
+    /// A process that belongs to no enclave.
+    Stranger(Rc<Stranger>),
+}
+
+/// A process of a session.
+pub(crate) struct Member {
+    /// Its session.
+    pub(crate) session: Arc<Session>,
+    /// What the process is.
+    pub(crate) facts: Facts,
+    /// Set where only observe mode lets it in: why it would be refused.
+    pub(crate) would: Option<Reason>,
+    /// Upstream connections of its session.
+    pub(crate) pool: Pool,
+    /// What its session has seen of MCP sessions.
+    pub(crate) mcp: Rc<super::scan::McpSessions>,
+}
+
+/// A process that belongs to no enclave.
+pub(crate) struct Stranger {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// What the process is.
+    pub(crate) facts: Facts,
+}
+
+/// The session that this exchange belongs to, if it may still ask for anything.
+pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> {
+    match &conn.client {
+        Client::Stranger(s) => Err(Stop::refused(s.reason, stranger_text(s.reason))),
+        Client::Member(m) => {
+            x.member(m);
+            match m.session.life() {
+                Life::Open => Ok(m.clone()),
+                Life::Ended => Err(Stop::refused(Reason::SessionEnded, "this session is over; start the agent again")),
+                Life::Quarantined => Err(Stop::refused(
+                    Reason::SessionQuarantined,
+                    "this session is quarantined until its operator releases it",
+                )),
+            }
+        }
+    }
+}
+
+/// One sentence for each reason for which a client belongs to no enclave.
+pub(crate) const fn stranger_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::AmbiguousAgent => "the process of this connection matches several agents",
+        Reason::AmbiguousEnclave => "this agent is listed in several enclaves; say which with `ensage run --enclave`",
+        Reason::AgentNotAllowed => "no enclave lists this agent",
+        Reason::TierTooLow => "this enclave demands more containment than this agent has",
+        Reason::Draining => "the gateway is shutting down",
+        _ => "the process of this connection is not a known agent",
+    }
+}
+
+/// The enclave of the session in the policy of this moment; it may have gone with a reload.
+pub(crate) fn enclave(policy: &Policy, member: &Member) -> Result<Arc<Enclave>, Stop> {
+    let name = &member.session.opening.enclave;
+    policy
+        .enclaves
+        .iter()
+        .find(|e| e.name == *name)
+        .cloned()
+        .ok_or_else(|| Stop::refused(Reason::AgentNotAllowed, "the enclave of this session is no longer configured"))
+}
+
+/// `run --observe` wins over the enclave.
+pub(crate) fn mode(enclave: &Enclave, member: &Member) -> Mode {
+    member.session.opening.mode.unwrap_or(enclave.mode)
+}
+
+/// The identity step of the judgement: agents that have left the enclave, and tiers that are too low.
+pub(crate) fn admit(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
+    let opening = &member.session.opening;
+    let reason = member.would.or_else(|| (opening.tier < enclave.require).then_some(Reason::TierTooLow));
+    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+}

@@ -1,0 +1,96 @@
+//! The data path. [`exchange`] is the one way through: read it from top to bottom.
+//!
+//! ```text
+//! accept → identify → head gate → CONNECT or absolute-form → authority → reach (before DNS)
+//!   → TLS with the client → head gate → head → authority again → classify
+//!   → scan the body until the call is judged → substitute → upstream
+//!   → head gate → answer's head → filter, scrub, observe → client → record (before the last byte)
+//! ```
+//!
+//! The steps before the first request of a connection are in [`connection`]; everything after is here.
+
+mod body;
+mod connection;
+mod forward;
+mod identify;
+mod prefixed;
+mod record;
+mod reply;
+mod request;
+mod respond;
+mod scan;
+mod substitute;
+
+use std::rc::Rc;
+
+use ensage_policy::judge::Trial;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use body::Reply;
+pub(crate) use body::{Cut, OutBody};
+pub(crate) use connection::Seed;
+pub(crate) use connection::{Arrival, serve};
+use identify::Conn;
+pub(crate) use identify::Facts;
+use record::Exchange;
+use reply::Stop;
+use respond::Prepared;
+pub(crate) use scan::{HOLD_UNIT, McpSessions};
+pub(crate) use substitute::creds_slot;
+
+/// One request and its answer. An error cuts the connection; everything else is an answer.
+pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
+    let (head, body) = request.into_parts();
+    let mut x = Exchange::begin(&conn, &head);
+    let mut body = Some(body);
+    let answer = match judged(&conn, &mut x, &head, &mut body).await {
+        Ok(prepared) => match prepared.release(x) {
+            Ok(answer) => Ok(answer),
+            Err((x, stop)) => reply::refuse(&conn, *x, stop, None, &head),
+        },
+        Err(stop) => reply::refuse(&conn, x, stop, body.take(), &head),
+    };
+    answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
+}
+
+/// The way through. Whatever stops it is answered and recorded by [`reply::refuse`], and by nothing else.
+async fn judged(
+    conn: &Rc<Conn>,
+    x: &mut Exchange,
+    head: &http::request::Parts,
+    body: &mut Option<Incoming>,
+) -> Result<Prepared, Stop> {
+    // Who: the process and its session were found when the connection was accepted; is the session still open?
+    let policy = x.policy.clone();
+    let member = identify::member(conn, x)?;
+    let enclave = identify::enclave(&policy, &member)?;
+    let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &member));
+    identify::admit(&mut trial, &member, &enclave)?;
+
+    // Where: CONNECT target, SNI, Host and the name that will be dialled are one, or nothing goes on.
+    let target = request::target(conn, head)?;
+    x.server(&target);
+    trial.reach(&target.authority, target.scheme)?;
+
+    // What: which entry of the enclave governs this request, and what its head carries as credential.
+    let sites = substitute::sites(&policy, &enclave, &target);
+    let finding = substitute::examine_head(conn, &x.generation, head, &member, &sites);
+    x.form(reply::form(&enclave, &target, head));
+    request::untainted(conn, x)?;
+    let route = trial.head(&request::facts(head, &target, &finding))?;
+    x.route(&route);
+
+    // The call itself: a governed body is held and judged whole, anything else passes under the search.
+    let body = scan::body(conn, x, &mut trial, &route, &member, head, body).await?;
+
+    // The real secret, for this one host and slot only, and only with the proof in hand.
+    let permit = trial.permit(&route, &finding)?;
+    x.permitted(&permit);
+    let outbound = substitute::outbound(conn, x, &member, permit, &target, &sites, head, body)?;
+    x.decided()?;
+
+    // Out, and back.
+    let answer = forward::send(conn, x, &member, outbound).await?;
+    respond::answer(x, &head.method, answer).await
+}

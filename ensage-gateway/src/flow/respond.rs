@@ -1,0 +1,353 @@
+//! The answer on its way to the client: its head cleaned, its body filtered, scrubbed and watched as it passes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use ensage_creds::Scrubber;
+use ensage_mcp::Revision;
+use ensage_mcp::filter::{Ask, ResponseFilter};
+use ensage_mcp::llm::anthropic::{Framing, Observer, Seen};
+use ensage_mcp::mcp::{Message, Method};
+use ensage_policy::Reason;
+use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, header};
+use http_body::Body;
+use hyper::Response;
+use hyper::body::Incoming;
+
+use super::body::{Cut, Exact, ReplyBody, Stream};
+use super::forward::{Answer, Loan};
+use super::record::{EndGuard, Exchange};
+use super::reply::Stop;
+use super::scan::McpSessions;
+use crate::gate::trailer_passes;
+use crate::upstream::Fault;
+
+/// How the answer to a request must be read.
+pub(crate) enum Expected {
+    /// It is not read.
+    Opaque,
+    /// The answer to one MCP message.
+    Mcp(Box<Message>),
+    /// A stream of an MCP server that answers nothing (GET), or the answer to a DELETE.
+    McpStream,
+    /// An answer of Anthropic Messages.
+    Anthropic,
+}
+
+/// Tells which tools are listed.
+pub(crate) type Allow = Box<dyn Fn(&str) -> bool>;
+type Filter = ResponseFilter<Allow>;
+
+/// What an answer's body goes through, in this order: filter, watch, scrub.
+pub(crate) struct Stages {
+    filter: Option<Box<Filter>>,
+    observer: Option<Box<Observer>>,
+    scrub: Option<Box<Scrubber>>,
+    /// Where the revision that a server agrees on is remembered.
+    mcp: Option<(Rc<McpSessions>, Arc<str>)>,
+    buffer: Vec<u8>,
+}
+
+impl Stages {
+    /// Nothing may change a byte, so the length is what upstream said.
+    fn keep_length(&self) -> bool {
+        self.filter.is_none() && self.scrub.is_none()
+    }
+
+    /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
+    pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
+        if let Some(observer) = &mut self.observer {
+            observer.feed(&data);
+        }
+        let data = match &mut self.filter {
+            None => data,
+            Some(filter) => {
+                self.buffer.clear();
+                let fed = filter.feed(&data, &mut self.buffer);
+                learn(&self.mcp, filter.seen().protocol_version.as_deref());
+                // What the filter left for the agent goes out even where the rest does not: in a stream that is the
+                // error of its request. The failure itself is met again with the next bytes.
+                if fed.is_err() && self.buffer.is_empty() {
+                    return Err(Cut::Response);
+                }
+                Bytes::copy_from_slice(&self.buffer)
+            }
+        };
+        self.scrub(data, out);
+        Ok(())
+    }
+
+    fn scrub(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
+        if data.is_empty() {
+            return;
+        }
+        match &mut self.scrub {
+            None => out.push(data),
+            Some(scrub) => {
+                if scrub.clean(&data) {
+                    out.push(data);
+                    return;
+                }
+                self.buffer.clear();
+                scrub.feed(&data, &mut self.buffer);
+                if !self.buffer.is_empty() {
+                    out.push(Bytes::copy_from_slice(&self.buffer));
+                }
+            }
+        }
+    }
+
+    /// The upstream's body is complete: what was held back goes out.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Cut> {
+        if let Some(filter) = self.filter.take() {
+            let mut rest = Vec::new();
+            let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
+            learn(&self.mcp, summary.protocol_version.as_deref());
+            self.scrub(rest.into(), out);
+        }
+        if let Some(scrub) = &mut self.scrub {
+            let mut rest = Vec::new();
+            scrub.finish(&mut rest);
+            if !rest.is_empty() {
+                out.push(rest.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Trailers pass, except fields of framing, routing and credentials.
+    pub(crate) fn trailers(&mut self, trailers: HeaderMap) -> HeaderMap {
+        let mut kept = HeaderMap::new();
+        for (name, value) in &trailers {
+            if trailer_passes(name) {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        if let Some(scrub) = &mut self.scrub {
+            scrub.scrub_headers(&mut kept);
+        }
+        kept
+    }
+
+    /// Reflections replaced, and what the answer said.
+    pub(crate) fn summary(&mut self) -> (u64, Option<Seen>) {
+        let scrubbed = self.scrub.as_ref().map_or(0, |s| s.count() as u64);
+        (scrubbed, self.observer.take().map(|o| o.finish()))
+    }
+}
+
+fn learn(room: &Option<(Rc<McpSessions>, Arc<str>)>, version: Option<&str>) {
+    if let (Some((sessions, server)), Some(revision)) = (room, version.and_then(Revision::parse)) {
+        sessions.learn(server, None, Some(revision));
+    }
+}
+
+/// Fields that belong to one connection (RFC 9110 section 7.6.1), and `alt-svc`, which leads past the gateway.
+pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .filter_map(|n| n.trim().parse().ok())
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    for name in [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::ALT_SVC,
+    ] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    headers.remove("alt-used");
+}
+
+/// An answer that is ready to go, but for the exchange that will close its record.
+pub(crate) struct Prepared {
+    head: http::response::Parts,
+    stages: Stages,
+    loan: Loan,
+    rest: Rest,
+}
+
+enum Rest {
+    /// All of it is here.
+    Whole(Bytes),
+    /// More is to come.
+    Stream { body: Incoming, first: Vec<Bytes>, left: Option<u64> },
+}
+
+/// Turns the upstream's answer into the client's.
+pub(crate) async fn answer(x: &mut Exchange, verb: &Verb, answer: Answer) -> Result<Prepared, Stop> {
+    let Answer { response, loan, scrub } = answer;
+    let (mut head, mut body) = response.into_parts();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Fault::Protocol { detail: "101 although no upgrade was asked for" }.into());
+    }
+    let length: Option<u64> =
+        head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    hop_by_hop(&mut head.headers);
+    head.version = http::Version::HTTP_11;
+    if scrub.is_governed() && is_coded(&head.headers) {
+        return Err(Fault::Response { detail: "it is coded although identity was asked for" }.into());
+    }
+    let mut stages = Stages {
+        filter: filter(x, &head)?,
+        observer: observer(x, &head.headers),
+        scrub: scrub.scrubber(),
+        mcp: x.mcp_room(),
+        buffer: Vec::new(),
+    };
+    if let Some(scrubber) = &mut stages.scrub {
+        scrubber.scrub_headers(&mut head.headers);
+    }
+    x.status(head.status);
+    learn_session(x, &head.headers);
+    let bodyless = *verb == Verb::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodyless {
+        stages.filter = None;
+        return Ok(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) });
+    }
+    let (first, ended) = at_once(&mut body, &mut stages).await.map_err(|cut| broke(&loan, cut))?;
+    if !stages.keep_length() {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    if !ended {
+        let left = length.filter(|_| stages.keep_length());
+        return Ok(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } });
+    }
+    let mut first = first;
+    stages.finish(&mut first).map_err(|cut| broke(&loan, cut))?;
+    let all = joined(first);
+    if length.is_some() {
+        // The length is known again, so the client gets one as it did from upstream.
+        head.headers.insert(header::CONTENT_LENGTH, all.len().into());
+    }
+    Ok(Prepared { head, stages, loan, rest: Rest::Whole(all) })
+}
+
+/// Most bytes of an answer that are taken in one go before its head goes out.
+const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+
+/// What came together with the head, through the stages. A short answer usually did: taken whole it keeps its length
+/// and needs one write to the log. Nothing is waited for.
+async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(Vec<Bytes>, bool), Cut> {
+    let mut out = Vec::new();
+    let mut seen = 0;
+    while seen < AT_ONCE_BYTES_MAX && !body.is_end_stream() {
+        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        match frame {
+            None => return Ok((out, false)),
+            Some(None) => return Ok((out, true)),
+            Some(Some(Err(_))) => return Err(Cut::Upstream),
+            Some(Some(Ok(frame))) => {
+                // Trailers of an answer that is taken whole have no place to go: HTTP/1 sends none after a length.
+                let Ok(data) = frame.into_data() else { return Ok((out, true)) };
+                seen += data.len();
+                stages.feed(data, &mut out)?;
+            }
+        }
+    }
+    Ok((out, body.is_end_stream()))
+}
+
+fn joined(parts: Vec<Bytes>) -> Bytes {
+    let mut parts = parts;
+    match parts.len() {
+        0 => Bytes::new(),
+        1 => parts.swap_remove(0),
+        _ => parts.concat().into(),
+    }
+}
+
+fn broke(loan: &Loan, cut: Cut) -> Stop {
+    match (loan.violation(), cut) {
+        (Some(detail), _) => Fault::Protocol { detail }.into(),
+        (None, Cut::Response) => Fault::Response { detail: "it cannot be read in one way only" }.into(),
+        (None, _) => Fault::Closed.into(),
+    }
+}
+
+impl Prepared {
+    /// Lets the answer go. The exchange comes back where its record could not be written.
+    pub(crate) fn release(self, x: Exchange) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
+        let Self { head, mut stages, loan, rest } = self;
+        let mut end = EndGuard::new(x, loan);
+        let body = match rest {
+            Rest::Whole(all) => {
+                end.down(all.len() as u64);
+                if end.complete(&mut stages).is_err() {
+                    let lost =
+                        Stop::refused(Reason::AuditUnavailable, "the audit log cannot be written; try again later");
+                    return Err((Box::new(end.into_exchange()), lost));
+                }
+                // A body that upstream sent in chunks goes on in chunks; nothing is added to its head.
+                let told = head.headers.contains_key(header::CONTENT_LENGTH) || all.is_empty();
+                let exact = if told { Exact::Told } else { Exact::Untold };
+                ReplyBody::whole(all, exact)
+            }
+            Rest::Stream { body, first, left } => {
+                ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))
+            }
+        };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// The filter of an MCP answer, by what was asked.
+fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<Filter>>, Stop> {
+    let ask = match &x.expected {
+        Expected::Opaque | Expected::Anthropic => return Ok(None),
+        Expected::Mcp(message) => Ask::from(&**message),
+        Expected::McpStream => Ask::stream(x.mcp_revision()),
+    };
+    let hold = usize::try_from(x.policy.limits.body_hold).unwrap_or(usize::MAX);
+    let allow: Allow = x.tool_filter();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    Ok(match Framing::of(kind) {
+        Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),
+        Some(Framing::Sse) => Some(Box::new(ResponseFilter::sse(ask, allow, hold))),
+        // Errors of a front proxy are no messages: they pass, but never where a list could hide in them.
+        None if !head.status.is_success() || ask.id.is_none() => None,
+        None => return Err(Fault::Response { detail: "an MCP answer must be JSON or an event stream" }.into()),
+    })
+}
+
+fn observer(x: &Exchange, headers: &HeaderMap) -> Option<Box<Observer>> {
+    if !matches!(x.expected, Expected::Anthropic) {
+        return None;
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    Framing::of(kind).map(|framing| Box::new(Observer::new(framing)))
+}
+
+fn is_coded(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// The `Mcp-Session-Id` that a legacy server gives on `initialize` belongs to this session from now on.
+fn learn_session(x: &Exchange, headers: &HeaderMap) {
+    if let Expected::Mcp(message) = &x.expected
+        && message.method == Method::Initialize
+        && let Some(id) = headers.get("mcp-session-id").and_then(|v| v.to_str().ok())
+    {
+        x.learn(Some(id), None);
+    }
+}

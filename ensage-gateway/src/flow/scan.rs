@@ -1,0 +1,341 @@
+//! The body of a request: held and judged whole where it is governed, searched on its way where it is not.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ensage_mcp::Revision;
+use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
+use ensage_mcp::mcp::{self, BodyReader, Field, Message};
+use ensage_policy::Reason;
+use ensage_policy::judge::{Route, RouteKind, Trial};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::sync::SemaphorePermit;
+
+use super::body::{OutBody, Passing};
+use super::identify::{Conn, Member};
+use super::record::Exchange;
+use super::reply::{Form, Stop};
+use super::respond::Expected;
+use super::substitute;
+
+/// Longest wait for room among all held bytes (contract section 2, `held_total`).
+const HOLD_WAIT: Duration = Duration::from_secs(1);
+/// What the budget of held bytes is counted in.
+pub(crate) const HOLD_UNIT: u64 = 1024;
+
+/// Reads what must be read of the body, and says what goes upstream.
+pub(crate) async fn body(
+    conn: &Conn,
+    x: &mut Exchange,
+    trial: &mut Trial<'_>,
+    route: &Route,
+    member: &Member,
+    head: &http::request::Parts,
+    body: &mut Option<Incoming>,
+) -> Result<OutBody, Stop> {
+    match route.kind() {
+        RouteKind::Mcp { server } => mcp_body(conn, x, trial, route, server, member, head, body).await,
+        RouteKind::Llm { endpoint, .. } => llm_body(conn, x, trial, route, *endpoint, member, head, body).await,
+        RouteKind::Http | RouteKind::Unlisted => Ok(passing(conn, x, member, body)),
+    }
+}
+
+fn passing(conn: &Conn, x: &mut Exchange, member: &Member, body: &mut Option<Incoming>) -> OutBody {
+    match body.take() {
+        None => OutBody::Empty,
+        Some(b) if b.is_end_stream() => OutBody::Empty,
+        Some(b) => {
+            let search = substitute::Search::new(conn, member);
+            OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
+        }
+    }
+}
+
+/// MCP sessions and revisions that one session of ours was given. Bounded; the oldest are not missed, since an agent
+/// that meets a 404 on its session begins a new one.
+#[derive(Default)]
+pub(crate) struct McpSessions {
+    known: RefCell<HashMap<Arc<str>, Servers>>,
+}
+
+#[derive(Default)]
+struct Servers {
+    ids: HashSet<String>,
+    negotiated: Option<Revision>,
+}
+
+/// Most `Mcp-Session-Id`s remembered for one server.
+const MCP_SESSIONS_MAX: usize = 1024;
+
+impl McpSessions {
+    /// A server gave a session id, or agreed on a revision.
+    pub(crate) fn learn(&self, server: &Arc<str>, id: Option<&str>, revision: Option<Revision>) {
+        let mut known = self.known.borrow_mut();
+        let of = known.entry(server.clone()).or_default();
+        if let Some(id) = id {
+            if of.ids.len() >= MCP_SESSIONS_MAX {
+                of.ids.clear();
+            }
+            of.ids.insert(id.to_owned());
+        }
+        if revision.is_some() {
+            of.negotiated = revision;
+        }
+    }
+
+    fn knows(&self, server: &str, id: &str) -> bool {
+        self.known.borrow().get(server).is_some_and(|s| s.ids.contains(id))
+    }
+
+    pub(crate) fn negotiated(&self, server: &str) -> Option<Revision> {
+        self.known.borrow().get(server).and_then(|s| s.negotiated)
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one fact of the exchange; a bundle would hide which are read")]
+async fn mcp_body(
+    conn: &Conn,
+    x: &mut Exchange,
+    trial: &mut Trial<'_>,
+    route: &Route,
+    server: &Arc<str>,
+    member: &Member,
+    head: &http::request::Parts,
+    body: &mut Option<Incoming>,
+) -> Result<OutBody, Stop> {
+    let facts = mcp_head(&head.headers, member.mcp.negotiated(server));
+    x.mcp_server(server);
+    session_is_known(&facts, member, server)?;
+    if head.method != http::Method::POST {
+        if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
+            return Err(Stop::refused(Reason::MalformedMcp, "only POST carries a message"));
+        }
+        x.show(trial.tool_filter(route));
+        x.expect(Expected::McpStream);
+        return Ok(OutBody::Empty);
+    }
+    json_content(&head.headers)?;
+    let mut held = hold(conn, x, body).await?;
+    let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
+    x.masked(masked);
+    let mut reader = BodyReader::new(x.policy.limits.body_hold);
+    reader.feed(&bytes);
+    let message = match reader.finish(&facts) {
+        Ok(message) => message,
+        Err(error) => {
+            note_unread(x, &error);
+            return Err(trial.unreadable_mcp(route, &error).into());
+        }
+    };
+    x.mcp_message(&message);
+    note(x, &message);
+    let proof = trial.message(route, &message)?;
+    x.show(trial.tool_filter(route));
+    x.expect(Expected::Mcp(Box::new(message)));
+    x.hold(held);
+    Ok(OutBody::judged(bytes, proof))
+}
+
+/// What a refusal of this message must repeat.
+fn note(x: &mut Exchange, message: &Message) {
+    if let Form::Mcp { id, kind, revision, named, .. } = &mut x.form {
+        id.clone_from(&message.id);
+        *kind = Some(message.kind);
+        *revision = Some(message.revision);
+        *named = message.named().map(str::to_owned);
+    }
+}
+
+fn note_unread(x: &mut Exchange, error: &mcp::ReadError) {
+    if let Form::Mcp { id, .. } = &mut x.form {
+        *id = error.id().cloned();
+    }
+}
+
+/// The header fields that MCP gives a meaning to.
+fn mcp_head(headers: &HeaderMap, negotiated: Option<Revision>) -> mcp::Head<'_> {
+    mcp::Head {
+        protocol_version: field(headers, "mcp-protocol-version"),
+        method: field(headers, "mcp-method"),
+        name: field(headers, "mcp-name"),
+        session_id: field(headers, "mcp-session-id"),
+        params: headers
+            .iter()
+            // A value that is not visible ASCII is shown as one that no sentinel may have, and so refused.
+            .filter_map(|(name, value)| {
+                Some((name.as_str().strip_prefix("mcp-param-")?, value.to_str().unwrap_or("\u{fffd}")))
+            })
+            .collect(),
+        negotiated,
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &str) -> Field<'a> {
+    Field::from_values(headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
+}
+
+/// Another session's `Mcp-Session-Id` does not exist here (contract section 4).
+fn session_is_known(facts: &mcp::Head<'_>, member: &Member, server: &str) -> Result<(), Stop> {
+    let modern = matches!(facts.protocol_version, Field::One(v) if Revision::parse(v).is_some_and(Revision::is_modern));
+    match facts.session_id {
+        Field::Absent => Ok(()),
+        _ if modern => Ok(()),
+        Field::One(id) if member.mcp.knows(server, id) => Ok(()),
+        Field::One(_) | Field::Repeated => {
+            Err(Stop::refused(Reason::McpSessionUnknown, "this MCP session is not known; begin with initialize"))
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one fact of the exchange; a bundle would hide which are read")]
+async fn llm_body(
+    conn: &Conn,
+    x: &mut Exchange,
+    trial: &mut Trial<'_>,
+    route: &Route,
+    endpoint: Endpoint,
+    member: &Member,
+    head: &http::request::Parts,
+    body: &mut Option<Incoming>,
+) -> Result<OutBody, Stop> {
+    match endpoint {
+        Endpoint::Models | Endpoint::Model => {
+            if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
+                return Err(Stop::refused(Reason::MalformedLlm, "this endpoint takes no body"));
+            }
+            return Ok(OutBody::Empty);
+        }
+        Endpoint::Messages | Endpoint::CountTokens => {}
+    }
+    json_content(&head.headers)?;
+    let mut held = hold(conn, x, body).await?;
+    let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
+    x.masked(masked);
+    let mut reader = RequestReader::new(x.policy.limits.body_hold);
+    reader.feed(&bytes);
+    let request = reader.finish().map_err(|error| trial.unreadable_llm(route, &error))?;
+    x.inference(&request);
+    let proof = trial.inference(route, &request)?;
+    x.expect(Expected::Anthropic);
+    x.hold(held);
+    Ok(OutBody::judged(bytes, proof))
+}
+
+/// A governed body is JSON in the clear, or it is not read and so refused.
+fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
+    let coded =
+        headers.get_all(header::CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if coded {
+        return Err(Stop::refused(Reason::EncodingRefused, "send this request without content-encoding"));
+    }
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return Err(Stop::refused(Reason::ContentTypeRefused, "send this request as application/json"));
+    };
+    let kind = kind.to_str().unwrap_or("");
+    let mut parts = kind.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|t| t.eq_ignore_ascii_case("application/json"));
+    let utf8 = parts.all(|p| {
+        let Some((name, value)) = p.split_once('=') else { return false };
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if json && utf8 {
+        return Ok(());
+    }
+    Err(Stop::refused(Reason::ContentTypeRefused, "send this request as application/json in UTF-8"))
+}
+
+/// Collects a body up to `body_hold`, within the budget of all held bytes.
+async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<Held, Stop> {
+    let limit = x.policy.limits.body_hold;
+    let mut held = Held::default();
+    let Some(mut incoming) = body.take() else { return Ok(held) };
+    // Known to be too long: nothing of it needs to be read.
+    if incoming.size_hint().lower() > limit {
+        *body = Some(incoming);
+        return Err(too_long(limit));
+    }
+    while let Some(frame) = incoming.frame().await {
+        let Ok(frame) = frame else { return Err(Stop::ClientGone) };
+        let Ok(data) = frame.into_data() else { continue };
+        if (held.len() + data.len()) as u64 > limit {
+            *body = Some(incoming);
+            return Err(too_long(limit));
+        }
+        if held.reserve(conn, data.len()).await.is_err() {
+            *body = Some(incoming);
+            return Err(Stop::refused(Reason::Overloaded, "too many bytes are held at this moment; try again"));
+        }
+        held.push(data);
+    }
+    Ok(held)
+}
+
+fn too_long(limit: u64) -> Stop {
+    Stop::refused(
+        Reason::BodyUndecided,
+        format!("this body is longer than the {limit} bytes that can be held to be judged"),
+    )
+}
+
+/// Held bytes, counted against `held_total` as long as they live.
+#[derive(Default)]
+pub(crate) struct Held {
+    first: Bytes,
+    rest: BytesMut,
+    permits: u64,
+    budget: Option<Arc<tokio::sync::Semaphore>>,
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    async fn reserve(&mut self, conn: &Conn, more: usize) -> Result<(), ()> {
+        let needed = ((self.len() + more) as u64).div_ceil(HOLD_UNIT);
+        let missing = needed.saturating_sub(self.permits);
+        if missing == 0 {
+            return Ok(());
+        }
+        let budget = conn.shared.held.clone();
+        let count = u32::try_from(missing).map_err(drop)?;
+        let wait = tokio::time::timeout(HOLD_WAIT, budget.acquire_many(count));
+        let permit: SemaphorePermit<'_> = wait.await.map_err(drop)?.map_err(drop)?;
+        permit.forget();
+        self.permits += missing;
+        self.budget = Some(conn.shared.held.clone());
+        Ok(())
+    }
+
+    /// One frame is kept as it came; only the second makes a copy.
+    fn push(&mut self, data: Bytes) {
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+            self.first = Bytes::new();
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    /// The bytes; they count as held until the request has been sent, which is the exchange's business.
+    pub(crate) fn bytes(&mut self) -> Bytes {
+        if self.rest.is_empty() { std::mem::take(&mut self.first) } else { self.rest.split().freeze() }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.add_permits(usize::try_from(self.permits).unwrap_or(0));
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Credentials of one exchange: what its head and body carry, and the real secret on the egress leg, only there.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use ensage_creds::{
+    BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Standing, Who, egress, examine,
+    mask_json,
+};
+use ensage_policy::judge::{
+    CredentialFinding, Fill, Governed, HeadPermit, HostFit as PolicyHost, PathFit as PolicyPath, RouteKind, SiteFit,
+};
+use ensage_policy::model::{self, Credential, Enclave};
+use ensage_policy::path::RequestPath;
+use ensage_policy::{Policy, Reason};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use ipnet::IpNet;
+
+use super::body::OutBody;
+use super::identify::{Conn, Member, Taint};
+use super::record::Exchange;
+use super::reply::Stop;
+use super::request::Target;
+use super::respond::hop_by_hop;
+use super::scan::Held;
+use crate::gateway::Generation;
+use crate::upstream::PoolKey;
+use crate::worker::Ready;
+
+/// How each credential of the enclave stands to a request.
+pub(crate) fn sites(policy: &Policy, enclave: &Enclave, target: &Target) -> Vec<SiteFit> {
+    ensage_policy::judge::sites(policy, enclave, &target.authority, &target.path)
+}
+
+/// Who a member is to the table of placeholders.
+pub(crate) fn who(member: &Member) -> Who<'_> {
+    let session = &member.session;
+    Who { session: *session.id.as_bytes(), enclave: &session.opening.enclave, agent: &session.opening.agent }
+}
+
+fn creds_sites<'a>(generation: &'a Generation, sites: &'a [SiteFit]) -> Vec<Site<'a>> {
+    sites
+        .iter()
+        .map(|s| Site {
+            name: &s.credential.name,
+            slots: generation.slots(&s.credential.name),
+            host: match s.host {
+                PolicyHost::Bound => HostFit::Bound,
+                PolicyHost::Other => HostFit::Unbound,
+            },
+            path: match s.path {
+                PolicyPath::Bound => PathFit::Covered,
+                PolicyPath::Other => PathFit::Outside,
+            },
+        })
+        .collect()
+}
+
+/// What the head carries. A placeholder that nobody knows may have been made a moment ago by `creds placeholder`: the
+/// vault is looked at once more before it is called unknown.
+pub(crate) fn examine_head(
+    conn: &Conn,
+    generation: &Generation,
+    head: &http::request::Parts,
+    member: &Member,
+    sites: &[SiteFit],
+) -> CredentialFinding {
+    let sites = creds_sites(generation, sites);
+    let (who, table) = (who(member), &conn.shared.placeholders);
+    let mut found = examine(head, &who, &sites, table, SystemTime::now());
+    if matches!(found, Finding::Misuse { misuse: Misuse::Unknown, .. }) && conn.shared.refresh_vault() {
+        found = examine(head, &who, &sites, table, SystemTime::now());
+    }
+    match found {
+        Finding::Bare => CredentialFinding::Bare,
+        Finding::Placeholder { credential, slot } => {
+            CredentialFinding::Placeholder { credential, slot: policy_slot(&slot) }
+        }
+        Finding::Foreign { place } => CredentialFinding::Foreign { place: place.to_string() },
+        Finding::Misuse { misuse, credential } => CredentialFinding::Misuse { reason: reason(misuse), credential },
+        Finding::Ambiguous => CredentialFinding::Ambiguous,
+    }
+}
+
+fn policy_slot(slot: &Slot) -> model::Slot {
+    match slot {
+        Slot::Bearer => model::Slot::Bearer,
+        Slot::Header(name) => model::Slot::Header(name.as_str().to_owned()),
+    }
+}
+
+/// The slot as ensage-creds writes it; the configuration was checked, so a name that is none is a fault of ours.
+pub(crate) fn creds_slot(slot: &model::Slot) -> Option<Slot> {
+    match slot {
+        model::Slot::Bearer => Some(Slot::Bearer),
+        model::Slot::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Slot::Header),
+    }
+}
+
+/// The reason of a misuse.
+pub(crate) const fn reason(misuse: Misuse) -> Reason {
+    match misuse {
+        Misuse::WrongSession => Reason::PlaceholderWrongSession,
+        Misuse::Expired => Reason::PlaceholderExpired,
+        Misuse::Unknown => Reason::PlaceholderUnknown,
+        Misuse::WrongHost => Reason::PlaceholderWrongHost,
+        Misuse::WrongSlot => Reason::PlaceholderWrongSlot,
+        Misuse::WrongPath => Reason::PlaceholderWrongPath,
+    }
+}
+
+/// A placeholder in the head of a CONNECT, whose fields go nowhere. It is told inside the tunnel: see `connection`.
+pub(crate) fn misplaced(
+    conn: &Conn,
+    x: &Exchange,
+    head: &http::request::Parts,
+    member: &Member,
+    enclave: &Enclave,
+    authority: &ensage_policy::authority::Authority,
+) -> Option<Taint> {
+    let path = RequestPath::parse("/").ok()?;
+    let sites = ensage_policy::judge::sites(&x.policy, enclave, authority, &path);
+    match examine_head(conn, &x.generation, head, member, &sites) {
+        CredentialFinding::Misuse { reason, credential } => Some(Taint { reason, credential }),
+        // A slot of a CONNECT is no slot: nothing of its head goes anywhere.
+        CredentialFinding::Placeholder { credential, .. } => {
+            Some(Taint { reason: Reason::PlaceholderWrongSlot, credential: Some(credential) })
+        }
+        CredentialFinding::Bare | CredentialFinding::Foreign { .. } | CredentialFinding::Ambiguous => None,
+    }
+}
+
+/// The search that a passing body goes through.
+pub(crate) struct Search {
+    search: BodySearch,
+    shared: Arc<crate::gateway::Shared>,
+    session: Arc<crate::session::Session>,
+}
+
+impl Search {
+    pub(crate) fn new(conn: &Conn, member: &Member) -> Self {
+        Self { search: BodySearch::new(), shared: conn.shared.clone(), session: member.session.clone() }
+    }
+
+    /// The credential whose placeholder ends in this chunk.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<String> {
+        let opening = &self.session.opening;
+        let who = Who { session: *self.session.id.as_bytes(), enclave: &opening.enclave, agent: &opening.agent };
+        let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
+        Some(found.credential().map_or_else(|| "?".to_owned(), ToString::to_string))
+    }
+}
+
+/// Overwrites this session's placeholders in the JSON of a governed message (contract section 5): an agent that prints
+/// its environment must not lose its model. Any other placeholder is a misuse.
+pub(crate) fn mask(conn: &Conn, member: &Member, held: &mut Held) -> Result<(Bytes, Option<Arc<str>>), Stop> {
+    let bytes = held.bytes();
+    let mut owned = match bytes.try_into_mut() {
+        Ok(mine) => mine,
+        Err(shared) => bytes::BytesMut::from(&shared[..]),
+    };
+    match mask_json(&mut owned, &who(member), &conn.shared.placeholders, SystemTime::now()) {
+        Ok(masked) => Ok((owned.freeze(), masked.credential)),
+        Err(standing) => {
+            let reason = match &standing {
+                Standing::WrongSession { .. } => Reason::PlaceholderWrongSession,
+                Standing::Expired { .. } => Reason::PlaceholderExpired,
+                Standing::Own { .. } => Reason::PlaceholderWrongSlot,
+                Standing::Unknown => Reason::PlaceholderUnknown,
+            };
+            Err(Stop::refused(reason, "the body carries a placeholder that is not this session's"))
+        }
+    }
+}
+
+/// Everything that the egress leg needs. Only [`outbound`] makes one, and it takes the proof.
+pub(crate) struct Outbound {
+    pub(crate) request: Request<OutBody>,
+    pub(crate) key: PoolKey,
+    pub(crate) opened: Vec<IpNet>,
+    pub(crate) scrub: ScrubPlan,
+}
+
+/// What must not come back, and whether the answer is read at all.
+pub(crate) struct ScrubPlan {
+    patterns: Option<Arc<Patterns>>,
+    governed: Governed,
+}
+
+impl ScrubPlan {
+    pub(crate) const fn is_governed(&self) -> bool {
+        matches!(self.governed, Governed::Governed)
+    }
+
+    pub(crate) fn scrubber(&self) -> Option<Box<Scrubber>> {
+        self.patterns.as_ref().map(|p| Box::new(Scrubber::over(p.clone())))
+    }
+}
+
+/// Request fields that MCP servers get: the standard ones and MCP's own. Everything else says who the client claims to
+/// be, which is no evidence (threat D15), and is dropped unless the entry lists it.
+const MCP_HEADERS: [HeaderName; 14] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::CACHE_CONTROL,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::HOST,
+    header::ORIGIN,
+    header::PRAGMA,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("last-event-id"),
+];
+
+/// Builds the upstream request. The order matters: what Connection nominates goes first, the secret comes last, so that
+/// nothing the client says can take it away or bring another (threat B8).
+pub(crate) fn outbound(
+    conn: &Conn,
+    x: &mut Exchange,
+    member: &Member,
+    permit: HeadPermit,
+    target: &Target,
+    sites: &[SiteFit],
+    head: &http::request::Parts,
+    body: OutBody,
+) -> Result<Outbound, Stop> {
+    let mut headers = head.headers.clone();
+    hop_by_hop(&mut headers);
+    headers.remove(header::EXPECT);
+    let governed = permit.route().governed();
+    if matches!(governed, Governed::Governed) {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let bound = sites.iter().any(|s| s.host == PolicyHost::Bound);
+    if bound {
+        // A range could cut a reflected secret into pieces that nobody recognises (threat F6).
+        headers.remove(header::RANGE);
+    }
+    if matches!(permit.route().kind(), RouteKind::Mcp { .. }) {
+        drop_unlisted(&mut headers, &permit);
+    }
+    if let OutBody::Judged(bytes) = &body {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.as_ref().map_or(0, Bytes::len)));
+    }
+    let ready = secret(conn, x, member, &permit, sites, head, &mut headers)?;
+    let key = PoolKey {
+        authority: permit.authority().clone(),
+        scheme: permit.scheme(),
+        credential: filled(permit.fill()).map(|c| c.name.clone()),
+        generation: x.policy.generation,
+    };
+    let uri = match &target.query {
+        Some(query) => format!("{}?{query}", target.path.as_str()),
+        None => target.path.as_str().to_owned(),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() =
+        uri.parse().map_err(|_| Stop::refused(Reason::MalformedRequest, "the request target cannot be read"))?;
+    *request.headers_mut() = headers;
+    let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
+    Ok(Outbound { request, key, opened: permit.addresses().to_vec(), scrub })
+}
+
+fn filled(fill: &Fill) -> Option<&Arc<Credential>> {
+    match fill {
+        Fill::Nothing => None,
+        Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => Some(credential),
+    }
+}
+
+fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
+    let Some(rule) = permit.route().mcp() else { return };
+    let slots: Vec<&str> = filled(permit.fill())
+        .into_iter()
+        .flat_map(|c| c.slots.iter())
+        .map(|s| match s {
+            model::Slot::Bearer => "authorization",
+            model::Slot::Header(name) => name.as_str(),
+        })
+        .collect();
+    let keep = |name: &HeaderName| {
+        let text = name.as_str();
+        MCP_HEADERS.contains(name)
+            || text.starts_with("mcp-")
+            || text.starts_with("sec-fetch-")
+            || slots.contains(&text)
+            || rule.headers.iter().any(|h| h == text)
+    };
+    let gone: Vec<HeaderName> = headers.keys().filter(|n| !keep(n)).cloned().collect();
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+/// Puts the secret in, and says what must be scrubbed from the answer of a host that credentials bind.
+fn secret(
+    conn: &Conn,
+    x: &mut Exchange,
+    member: &Member,
+    permit: &HeadPermit,
+    sites: &[SiteFit],
+    head: &http::request::Parts,
+    headers: &mut HeaderMap,
+) -> Result<Option<std::rc::Rc<Ready>>, Stop> {
+    let (credential, slot, action) = match permit.fill() {
+        Fill::Nothing => (None, None, "bare"),
+        Fill::Substitute { credential, slot } => (Some(credential), Some(slot), "substituted"),
+        Fill::Inject { credential, slot } => (Some(credential), Some(slot), "injected"),
+    };
+    let bound: Vec<&Arc<Credential>> =
+        sites.iter().filter(|s| s.host == PolicyHost::Bound).map(|s| &s.credential).collect();
+    if bound.is_empty() {
+        return Ok(None);
+    }
+    let token = slot.and_then(|s| token(&head.headers, s));
+    let room = conn.worker.rooms(&member.session);
+    let ready = room.ready(&conn.shared, credential, token.as_deref(), &bound);
+    let Some((credential, slot)) = credential.zip(slot) else {
+        if let Some(first) = bound.first() {
+            x.credential(&first.name, action);
+        }
+        return Ok(ready.ok());
+    };
+    x.credential(&credential.name, action);
+    let unavailable =
+        |_| Stop::refused(Reason::CredentialUnavailable, "the credential for this host is not available now");
+    let ready = ready.map_err(unavailable)?;
+    let (Some(secret), Some(slot)) = (&ready.secret, creds_slot(slot)) else {
+        return Err(Stop::refused(Reason::Internal, "the credential's slot is no header"));
+    };
+    egress::fill(headers, &slot, secret)
+        .map_err(|_| Stop::refused(Reason::CredentialUnavailable, "the credential for this host cannot be sent"))?;
+    Ok(Some(ready))
+}
+
+/// The placeholder as the client spelled it: what it must see where the secret would be reflected.
+fn token(headers: &HeaderMap, slot: &model::Slot) -> Option<String> {
+    match slot {
+        model::Slot::Bearer => {
+            let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+            value.split_once(' ').map(|(_, t)| t.trim().to_owned())
+        }
+        model::Slot::Header(name) => Some(headers.get(name.as_str())?.to_str().ok()?.to_owned()),
+    }
+}

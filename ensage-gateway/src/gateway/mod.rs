@@ -1,0 +1,229 @@
+//! A gateway in this process: its threads, its listeners, and the handle that embedders and the daemon hold.
+
+mod accept;
+pub(crate) mod documents;
+mod embed;
+mod runs;
+mod shared;
+mod supervise;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ensage_creds::{KeySource, VaultError};
+use ensage_policy::Policy;
+use ensage_policy::model::Listen;
+use tokio::sync::mpsc;
+
+pub(crate) use accept::ConnectionSlot;
+pub use embed::{EmbedError, Session, SessionSpec};
+pub(crate) use shared::{Generation, Shared, matchers};
+
+use crate::state::StateFolder;
+use crate::upstream::SetupError;
+use accept::Scope;
+
+/// Reads the configuration again; the error is what `check` would print.
+pub type Again = Box<dyn Fn() -> Result<Policy, String> + Send + Sync>;
+
+/// What a gateway is started with.
+pub struct Options {
+    /// The state folder.
+    pub state: StateFolder,
+    /// The first policy.
+    pub policy: Policy,
+    /// What opens the vault.
+    pub keys: KeySource,
+    /// For a reload.
+    pub again: Again,
+}
+
+/// Why a gateway did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another gateway has this state folder.
+    #[error("a gateway runs on this state folder already")]
+    AlreadyRunning,
+    /// The vault cannot be opened.
+    #[error("cannot open the vault")]
+    Vault(#[source] VaultError),
+    /// The CA cannot be opened.
+    #[error("cannot open the certificate authority")]
+    Ca(#[source] crate::ca::CaError),
+    /// No leaf key can be made.
+    #[error("cannot make the key of leaf certificates")]
+    Leaf(#[source] crate::ca::LeafError),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log")]
+    Audit(#[source] ensage_audit::AuditError),
+    /// The upstream leg cannot be set up.
+    #[error("cannot set up the upstream leg")]
+    Upstream(#[source] SetupError),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {at}")]
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Unix-socket listeners are not there yet; the configuration refuses them before this.
+    #[error("cannot listen on a Unix socket")]
+    Unix,
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder")]
+    State(#[source] std::io::Error),
+    /// The kernel cannot be asked about sockets.
+    #[error("cannot ask the kernel who is at the other end of a socket")]
+    Attribution(#[source] std::io::Error),
+}
+
+/// A running gateway. Dropping it stops it.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    listeners: Vec<SocketAddr>,
+    control: mpsc::UnboundedSender<(std::net::TcpListener, Scope)>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Opens everything, then listens: a client that can connect meets policy, CA, vault and audit log in place.
+    ///
+    /// Installs nothing global: no crypto provider, no subscriber, no signal handler. Runs threads of its own and works
+    /// from any runtime, or none.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let Options { state, policy, keys, again } = options;
+        let lock = lock(&state)?;
+        let wanted = listeners(&policy);
+        let workers = policy.gateway.workers;
+        let shared = Shared::open(&state, policy, &keys, again, lock)?;
+        let mut bound = Vec::new();
+        let mut addresses = Vec::new();
+        for (listen, scope) in wanted {
+            let (listener, at) = bind(&listen)?;
+            let enclave = if let Scope::Enclave(name) = &scope { Some(name.clone()) } else { None };
+            addresses.push((at, enclave));
+            bound.push((listener, scope));
+        }
+        let admin = crate::admin::server::bind(state.path()).map_err(StartError::State)?;
+        let listeners = addresses.iter().map(|(at, _)| *at).collect();
+        shared.set_listeners(addresses);
+        let (control, control_in) = mpsc::unbounded_channel();
+        let mut senders = Vec::new();
+        let mut threads = Vec::new();
+        for number in 0..workers {
+            let (to, arrivals) = mpsc::unbounded_channel();
+            senders.push(to);
+            let shared = shared.clone();
+            threads.push(spawn(&format!("ensage-worker-{number}"), move || crate::worker::run(&shared, arrivals))?);
+        }
+        for one in bound {
+            // The control thread takes it from there.
+            let _ = control.send(one);
+        }
+        let inner = shared.clone();
+        let ready = std::sync::mpsc::channel();
+        let started = ready.0;
+        threads.push(spawn("ensage-control", move || supervise::run(&inner, senders, control_in, admin, &started))?);
+        // The receiver only fails if the thread is gone, and then nothing listens.
+        ready.1.recv().map_err(|_| StartError::State(std::io::ErrorKind::Other.into()))?;
+        shared.started();
+        Ok(Self { shared, listeners, control, threads })
+    }
+
+    /// The TCP listeners, in the order of the configuration.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// Puts the configuration of this moment in force; a broken one changes nothing.
+    ///
+    /// # Errors
+    /// What `check` would print.
+    pub fn reload(&self) -> Result<u64, String> {
+        self.shared.reload()
+    }
+
+    /// How many sessions are open.
+    pub fn open_sessions(&self) -> usize {
+        self.shared.open_sessions()
+    }
+
+    /// Takes no new connection, and returns when no exchange is left or `most` has passed.
+    pub async fn drain(&self, most: Duration) {
+        self.shared.drain();
+        let until = Instant::now() + most;
+        while self.shared.open_streams() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Opens a session for an agent in this process or one that it starts; its own listener is its identity.
+    ///
+    /// # Errors
+    /// [`EmbedError`] if the enclave is not there or lists another agent.
+    pub fn session(&self, spec: &SessionSpec) -> Result<Session, EmbedError> {
+        embed::open(&self.shared, &self.control, spec)
+    }
+
+    /// Stops at once: connections are cut, records are written.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.shared.stopped_record();
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StartError::State)
+}
+
+/// Every listener of the configuration with what connecting to it means.
+fn listeners(policy: &Policy) -> Vec<(Listen, Scope)> {
+    let own = policy.gateway.listen.iter().map(|l| (l.clone(), Scope::Gateway));
+    let enclaves =
+        policy.enclaves.iter().flat_map(|e| e.listen.iter().map(|l| (l.clone(), Scope::Enclave(e.name.clone()))));
+    own.chain(enclaves).collect()
+}
+
+fn bind(listen: &Listen) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
+    let Listen::Tcp(at) = listen else { return Err(StartError::Unix) };
+    let failed = |source| StartError::Listen { at: *at, source };
+    let listener = std::net::TcpListener::bind(at).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((listener, at))
+}
+
+/// One gateway for each state folder: whoever holds the lock may replace the admin socket.
+fn lock(state: &StateFolder) -> Result<std::fs::File, StartError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path: PathBuf = state.path().join("gateway.lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(StartError::State)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::AlreadyRunning),
+        Err(error) => Err(StartError::State(error.into())),
+    }
+}

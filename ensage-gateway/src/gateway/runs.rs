@@ -1,0 +1,141 @@
+//! Sessions that `ensage run` opens, and what its child is given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ensage_creds::{Grant, Scope};
+use ensage_endpoint::proc::{Chain, Process, ProcessKey};
+use ensage_policy::model::Enclave;
+use ensage_policy::{Mode, Policy, Tier};
+
+use super::Shared;
+use super::accept::root_fragment;
+use crate::admin::{Open, Opened};
+use crate::bundle;
+use crate::session::{Attribution, Life, Opening, Origin, Session};
+
+/// Folder of the merged CA bundles, inside the state folder.
+const BUNDLES: &str = "bundles";
+
+impl Shared {
+    /// Opens a session of `run`.
+    pub(crate) fn open_run(&self, open: &Open) -> Result<Opened, String> {
+        if self.is_draining() {
+            return Err("the gateway is shutting down".to_owned());
+        }
+        let policy = self.policy();
+        let enclave = policy
+            .enclaves
+            .iter()
+            .find(|e| *e.name == *open.enclave)
+            .ok_or_else(|| format!("there is no enclave {}", open.enclave))?;
+        let key = ProcessKey { pid: open.pid, start_time: open.start_time };
+        let process = Process::read_key(&key).map_err(|_| "the process that asked is not there".to_owned())?;
+        let session = self.sessions.open(Opening {
+            enclave: enclave.name.clone(),
+            agent: open.agent.as_str().into(),
+            tier: Tier::Advisory,
+            attribution: Attribution::Procfs,
+            origin: Origin::Run,
+            root: Some(key),
+            mode: open.observe.then_some(Mode::Observe),
+            ttl: policy.gateway.session_ttl,
+            process: Some(root_fragment(&process)),
+        });
+        self.session_record(&session, "opened", Some("run"));
+        let inherited: Vec<PathBuf> = open.bundles.iter().map(PathBuf::from).collect();
+        let bundle = self.bundle(&policy, &inherited).map_err(|e| {
+            self.end(&session, "no_bundle");
+            e
+        })?;
+        let variables = self.variables(&policy, enclave, &session);
+        let named: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        let mut dropped = self.holding_secrets(&open.environment);
+        dropped.retain(|name| !named.contains(&name.as_str()));
+        Ok(Opened {
+            session: session.id.to_string(),
+            proxy: self.proxy_for(enclave).unwrap_or_default(),
+            bundle: bundle.display().to_string(),
+            variables,
+            dropped,
+        })
+    }
+
+    /// The proxy URL of the gateway's first listener.
+    pub(crate) fn proxy(&self) -> Option<String> {
+        self.listeners().iter().find(|(_, scope)| scope.is_none()).map(|(at, _)| format!("http://{at}"))
+    }
+
+    /// The proxy URL of an enclave: its own listener, else the gateway's first.
+    pub(crate) fn proxy_for(&self, enclave: &Enclave) -> Option<String> {
+        let own = self.listeners().iter().find(|(_, scope)| scope.as_ref() == Some(&enclave.name));
+        own.map(|(at, _)| format!("http://{at}")).or_else(|| self.proxy())
+    }
+
+    /// Writes the merged bundle for programs that had `inherited` ones.
+    pub(crate) fn bundle(&self, policy: &Policy, inherited: &[PathBuf]) -> Result<PathBuf, String> {
+        let configured = crate::upstream::anchors(policy, self.own_ca()).map_err(|e| e.to_string())?;
+        bundle::write(&self.state().join(BUNDLES), &configured, inherited, self.own_ca())
+            .map_err(|e| format!("the merged CA bundle cannot be written: {e}"))
+    }
+
+    /// A placeholder for each credential of the enclave that names a variable.
+    fn variables(&self, policy: &Policy, enclave: &Arc<Enclave>, session: &Arc<Session>) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for credential in policy.credentials_of(enclave) {
+            if credential.env.is_empty() {
+                continue;
+            }
+            if let Some(token) = self.placeholder(session, &credential.name, &credential.placeholder, credential.ttl) {
+                all.extend(credential.env.iter().map(|name| (name.clone(), token.clone())));
+            }
+        }
+        all
+    }
+
+    /// The session's placeholder for a credential, minted on first use.
+    pub(crate) fn placeholder(
+        &self,
+        session: &Session,
+        credential: &Arc<str>,
+        prefix: &str,
+        ttl: std::time::Duration,
+    ) -> Option<String> {
+        if let Some((_, token)) = session.placeholders().into_iter().find(|(name, _)| name == credential) {
+            return Some(token);
+        }
+        let life = ttl.min(session.left(std::time::Instant::now()));
+        let grant = Grant {
+            credential: credential.clone(),
+            scope: Scope::Session(*session.id.as_bytes()),
+            expires: SystemTime::now() + life,
+        };
+        match self.placeholders.mint(prefix, grant) {
+            Ok(token) => {
+                session.hand_out(credential.clone(), token.clone());
+                Some(token)
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no placeholder can be made");
+                None
+            }
+        }
+    }
+
+    /// Ends every session that is not over; how many there were.
+    pub(crate) fn end_all(&self) -> usize {
+        let open: Vec<_> = self.sessions.all().into_iter().filter(|s| s.life() != Life::Ended).collect();
+        for session in &open {
+            self.end(session, "admin");
+        }
+        open.len()
+    }
+
+    /// Whether the process of the admin socket's peer has the root of a live session above it.
+    pub(crate) fn is_inside(&self, pid: Option<u32>) -> bool {
+        let chain = pid.and_then(|pid| Process::read(pid).ok()).and_then(|p| Chain::of(p).ok());
+        // A caller that cannot be looked at may be anybody.
+        chain.is_none_or(|chain| chain.iter().any(|p| self.is_root(&p.key())))
+    }
+}

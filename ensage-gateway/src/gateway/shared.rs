@@ -1,0 +1,481 @@
+//! What all threads of a gateway share.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, SessionEvent};
+use ensage_creds::{KeySource, Placeholders, Secret, Secrets, Slot, Source, Unavailable, Vault};
+use ensage_endpoint::catalogue::{Catalogue, Matcher};
+use ensage_endpoint::peers::Peers;
+use ensage_endpoint::proc::{Digests, ProcessKey};
+use ensage_policy::model::{self, Credential};
+use ensage_policy::{Policy, Reason};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{Semaphore, watch};
+
+use super::{Again, StartError};
+use crate::ca::{Authority, Minter};
+use crate::flow::HOLD_UNIT;
+use crate::session::{Session, Sessions};
+use crate::state::StateFolder;
+use crate::upstream::{self, SetupError};
+
+/// Label under which the audit log's signing key is sealed.
+const AUDIT_KEY: &str = "audit.key";
+
+/// One policy and what is made of it once, not for each request.
+pub(crate) struct Generation {
+    /// The policy.
+    pub(crate) policy: Arc<Policy>,
+    /// The client side of TLS.
+    pub(crate) tls: Arc<ClientConfig>,
+    /// Definitions of agents in force.
+    pub(crate) matchers: Vec<Matcher>,
+    slots: HashMap<Arc<str>, Vec<Slot>>,
+}
+
+impl Generation {
+    fn new(policy: Policy, own_ca: &CertificateDer<'_>) -> Result<Self, SetupError> {
+        let policy = Arc::new(policy);
+        let slots = |c: &Arc<Credential>| {
+            (c.name.clone(), c.slots.iter().filter_map(crate::flow::creds_slot).collect::<Vec<_>>())
+        };
+        Ok(Self {
+            tls: Arc::new(upstream::client_config(&policy, own_ca)?),
+            matchers: matchers(&policy),
+            slots: policy.credentials.iter().map(slots).collect(),
+            policy,
+        })
+    }
+
+    /// The slots of a credential, as ensage-creds writes them.
+    pub(crate) fn slots(&self, credential: &str) -> &[Slot] {
+        self.slots.get(credential).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The configuration's definitions, and the catalogue's that it does not override.
+pub(crate) fn matchers(policy: &Policy) -> Vec<Matcher> {
+    let own = |name: &str| policy.agents.iter().any(|a| *a.name == *name);
+    let mut all = if policy.gateway.catalogue { Catalogue::builtin().matchers(&own) } else { Vec::new() };
+    for a in &policy.agents {
+        let mut m = Matcher::new(a.name.clone());
+        if let Some(glob) = a.exe.clone() {
+            m = m.exe(move |path| glob.matches(path));
+        }
+        if let Some(glob) = a.script.clone() {
+            m = m.script(move |path| glob.matches(path));
+        }
+        if !a.sha256.is_empty() {
+            m = m.sha256(a.sha256.clone());
+        }
+        all.push(m);
+    }
+    all
+}
+
+/// The gateway's state; one `Arc` of it in every thread.
+pub(crate) struct Shared {
+    current: ArcSwap<Generation>,
+    generations: AtomicU64,
+    again: Again,
+    reloading: Mutex<()>,
+    last_reload: Mutex<Option<(SystemTime, Option<String>)>>,
+    /// Sessions.
+    pub(crate) sessions: Sessions,
+    /// The audit log.
+    pub(crate) log: Log,
+    /// Placeholders that were given out.
+    pub(crate) placeholders: Placeholders,
+    vault: Mutex<Vault>,
+    /// Ticks when the vault's content changed, so that nobody keeps an old secret.
+    vault_epoch: AtomicU64,
+    secrets: Secrets,
+    /// Makes leaf certificates.
+    pub(crate) minter: Minter,
+    own_ca: CertificateDer<'static>,
+    ca_path: PathBuf,
+    /// Budget of held bytes, in units of [`HOLD_UNIT`].
+    pub(crate) held: Arc<Semaphore>,
+    held_units: u64,
+    /// Budget of client connections.
+    pub(crate) connections: Arc<Semaphore>,
+    connections_most: u64,
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    /// Asks the kernel who is at the other end.
+    pub(crate) peers: Peers,
+    /// Digests of programs.
+    pub(crate) digests: Digests,
+    state: PathBuf,
+    /// Each with the enclave that it belongs to, if it is one's own.
+    listeners: OnceLock<Vec<(SocketAddr, Option<Arc<str>>)>>,
+    since: SystemTime,
+    draining: AtomicBool,
+    stop: watch::Sender<bool>,
+    _lock: std::fs::File,
+}
+
+impl Shared {
+    pub(super) fn open(
+        state: &StateFolder,
+        mut policy: Policy,
+        keys: &KeySource,
+        again: Again,
+        lock: std::fs::File,
+    ) -> Result<Arc<Self>, StartError> {
+        let vault = Vault::open(state.path(), keys).map_err(StartError::Vault)?;
+        let ca = Authority::open_or_create(state.path(), &vault).map_err(StartError::Ca)?;
+        let own_ca = ca.certificate().clone();
+        let ca_path = ca.facts().path.clone();
+        let key = audit_key(state.path(), &vault)?;
+        let options = ensage_audit::Options {
+            segment_bytes: policy.audit.segment,
+            retain: Some(policy.audit.retain),
+            sync: policy.audit.sync,
+            ..ensage_audit::Options::default()
+        };
+        let log = Log::open(&state.path().join("audit"), options, &key).map_err(StartError::Audit)?;
+        policy.generation = 1;
+        let secrets = Secrets::new(environment(&policy));
+        let limits = policy.limits;
+        let workers = policy.gateway.workers;
+        let generation = Generation::new(policy, &own_ca).map_err(StartError::Upstream)?;
+        let placeholders = Placeholders::new();
+        if let Ok(known) = vault.placeholders() {
+            placeholders.sync_agents(&known);
+        }
+        let held_units = limits.held_total.div_ceil(HOLD_UNIT).min(Semaphore::MAX_PERMITS as u64);
+        let minter = Minter::new(ca).map_err(StartError::Leaf)?;
+        Ok(Arc::new(Self {
+            current: ArcSwap::from_pointee(generation),
+            generations: AtomicU64::new(1),
+            again,
+            reloading: Mutex::default(),
+            last_reload: Mutex::default(),
+            sessions: Sessions::new(workers),
+            log,
+            placeholders,
+            vault: Mutex::new(vault),
+            vault_epoch: AtomicU64::new(1),
+            secrets,
+            minter,
+            own_ca,
+            ca_path,
+            held: Arc::new(Semaphore::new(usize::try_from(held_units).unwrap_or(Semaphore::MAX_PERMITS))),
+            held_units,
+            connections: Arc::new(Semaphore::new(
+                usize::try_from(limits.connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
+            )),
+            connections_most: limits.connections,
+            allowed: AtomicU64::new(0),
+            denied: AtomicU64::new(0),
+            peers: Peers::new().map_err(StartError::Attribution)?,
+            digests: Digests::new(),
+            state: state.path().to_owned(),
+            listeners: OnceLock::new(),
+            since: SystemTime::now(),
+            draining: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+            _lock: lock,
+        }))
+    }
+
+    /// The generation of this moment.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// The policy of this moment.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.current.load().policy.clone()
+    }
+
+    /// Reads the configuration again and puts it in force, or keeps the old one.
+    pub(crate) fn reload(&self) -> Result<u64, String> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.try_reload();
+        let now = SystemTime::now();
+        let error = result.as_ref().err().cloned();
+        let generation = self.policy();
+        let event = PolicyEvent {
+            event: if error.is_none() { "loaded" } else { "rejected" },
+            generation: Some(generation.generation),
+            sha256: Some(&generation.sha256),
+            file: generation.file.as_deref().and_then(Path::to_str),
+            message: error.as_deref(),
+        };
+        self.note(&Draft::policy(if error.is_none() { "info" } else { "medium" }, &event));
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, error));
+        result
+    }
+
+    fn try_reload(&self) -> Result<u64, String> {
+        let mut policy = (self.again)()?;
+        let number = self.generations.load(Ordering::Acquire) + 1;
+        policy.generation = number;
+        let generation = Generation::new(policy, &self.own_ca).map_err(|e| chain(&e))?;
+        self.generations.store(number, Ordering::Release);
+        self.current.store(Arc::new(generation));
+        self.refresh_vault();
+        self.sessions.judge_again();
+        Ok(number)
+    }
+
+    /// When the last reload was, and why it failed if it did.
+    pub(crate) fn last_reload(&self) -> Option<(SystemTime, Option<String>)> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks whether the vault's file has changed; true if it has.
+    pub(crate) fn refresh_vault(&self) -> bool {
+        let mut vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
+        if !vault.changed().unwrap_or(false) {
+            return false;
+        }
+        if let Err(error) = vault.reload() {
+            tracing::error!(error = &error as &dyn std::error::Error, "the vault changed and cannot be read");
+            return false;
+        }
+        if let Ok(known) = vault.placeholders() {
+            self.placeholders.sync_agents(&known);
+        }
+        self.vault_epoch.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    /// Counts the changes of the vault's content.
+    pub(crate) fn vault_epoch(&self) -> u64 {
+        self.vault_epoch.load(Ordering::Acquire)
+    }
+
+    /// The secret of a credential at this moment.
+    pub(crate) fn secret(&self, credential: &Credential) -> Result<Secret, Unavailable> {
+        let source = match &credential.source {
+            model::Source::Vault => Source::Vault,
+            model::Source::Env(name) => Source::Env(name.clone()),
+        };
+        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
+        self.secrets.resolve(&credential.name, &source, Some(&vault))
+    }
+
+    /// The PEM of our own CA.
+    pub(crate) fn ca_path(&self) -> &Path {
+        &self.ca_path
+    }
+
+    /// Our own CA.
+    pub(crate) fn own_ca(&self) -> &CertificateDer<'static> {
+        &self.own_ca
+    }
+
+    /// The state folder.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    pub(super) fn set_listeners(&self, all: Vec<(SocketAddr, Option<Arc<str>>)>) {
+        let _ = self.listeners.set(all);
+    }
+
+    /// The gateway's TCP listeners.
+    pub(crate) fn listeners(&self) -> &[(SocketAddr, Option<Arc<str>>)] {
+        self.listeners.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// When it was started.
+    pub(crate) fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    pub(crate) fn count_allowed(&self) {
+        self.allowed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refusal(&self, _reason: Reason) {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls let through and refused.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.allowed.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))
+    }
+
+    /// Bytes held by undecided exchanges, to the unit.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_units.saturating_sub(self.held.available_permits() as u64) * HOLD_UNIT
+    }
+
+    /// Client connections open now.
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.connections_most.saturating_sub(self.connections.available_permits() as u64)
+    }
+
+    pub(super) fn open_sessions(&self) -> usize {
+        self.sessions.all().iter().filter(|s| s.life() == crate::session::Life::Open).count()
+    }
+
+    pub(super) fn open_streams(&self) -> u64 {
+        self.sessions.all().iter().map(|s| s.streams.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn drain(&self) {
+        if !self.draining.swap(true, Ordering::AcqRel) {
+            self.note(&Draft::gateway("info", &GatewayEvent { event: "draining", ..GatewayEvent::default() }));
+        }
+    }
+
+    /// True while no new connection is taken.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.stop.send_replace(true);
+    }
+
+    /// True from the moment on that everything is cut.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Returns when everything is cut.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stop = self.stop.subscribe();
+        async move {
+            let _ = stop.wait_for(|s| *s).await;
+        }
+    }
+
+    pub(super) fn started(&self) {
+        let version = env!("CARGO_PKG_VERSION");
+        self.note(&Draft::gateway(
+            "info",
+            &GatewayEvent { event: "started", version: Some(version), ..GatewayEvent::default() },
+        ));
+        let policy = self.policy();
+        let event = PolicyEvent {
+            event: "loaded",
+            generation: Some(policy.generation),
+            sha256: Some(&policy.sha256),
+            file: policy.file.as_deref().and_then(Path::to_str),
+            message: None,
+        };
+        self.note(&Draft::policy("info", &event));
+    }
+
+    pub(super) fn stopped_record(&self) {
+        self.note(&Draft::gateway("info", &GatewayEvent { event: "stopped", ..GatewayEvent::default() }));
+    }
+
+    /// A record that no answer waits for; that it cannot be written is the audit log's own alarm.
+    pub(crate) fn note(&self, draft: &Draft) {
+        match self.log.append(draft).and_then(|seq| self.log.written(seq)) {
+            Ok(()) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a record cannot be written"),
+        }
+    }
+
+    /// Ends a session: its placeholders are void and its connections notice.
+    pub(crate) fn end(&self, session: &Session, cause: &str) {
+        if self.sessions.end(session) {
+            self.placeholders.end_session(session.id.as_bytes());
+            self.session_record(session, "ended", Some(cause));
+        }
+    }
+
+    pub(crate) fn session_record(&self, session: &Session, event: &str, cause: Option<&str>) {
+        let mode = self.mode_of(session);
+        let event = SessionEvent {
+            event,
+            session: Some(session.fragment(mode)),
+            process: session.opening.process.as_ref(),
+            by: None,
+            cause,
+        };
+        self.note(&Draft::session("info", &event));
+    }
+
+    /// The mode of a session at this moment.
+    pub(crate) fn mode_of(&self, session: &Session) -> ensage_policy::Mode {
+        let policy = self.policy();
+        let enclave = policy.enclaves.iter().find(|e| e.name == session.opening.enclave);
+        session.opening.mode.unwrap_or_else(|| enclave.map_or(policy.gateway.mode, |e| e.mode))
+    }
+
+    /// Whether a process is the root of a session that lives.
+    pub(crate) fn is_root(&self, key: &ProcessKey) -> bool {
+        self.sessions.has_root(key)
+    }
+
+    /// The vault's state in one word of interface section 5.
+    pub(crate) fn vault_state(&self) -> &'static str {
+        "open"
+    }
+
+    /// Which of these variables hold a secret that the vault or the gateway's environment has.
+    pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
+        let policy = self.policy();
+        let secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
+        variables
+            .iter()
+            .filter(|(_, value)| secrets.iter().any(|s| s.matches(value.as_bytes())))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}
+
+/// The variables that credentials name, read once.
+fn environment(policy: &Policy) -> Vec<(String, std::ffi::OsString)> {
+    policy
+        .credentials
+        .iter()
+        .filter_map(|c| match &c.source {
+            model::Source::Env(name) => std::env::var_os(name).map(|v| (name.clone(), v)),
+            model::Source::Vault => None,
+        })
+        .collect()
+}
+
+/// The key that signs heads, sealed beside the log; made on first use.
+fn audit_key(state: &Path, vault: &Vault) -> Result<[u8; 32], StartError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = state.join(AUDIT_KEY);
+    match std::fs::read(&path) {
+        Ok(sealed) => {
+            let key = vault.unseal(AUDIT_KEY, &sealed).map_err(StartError::Vault)?;
+            key.as_slice().try_into().map_err(|_| StartError::State(std::io::ErrorKind::InvalidData.into()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let mut key = [0u8; 32];
+            rustls::crypto::aws_lc_rs::default_provider()
+                .secure_random
+                .fill(&mut key)
+                .map_err(|_| StartError::State(std::io::ErrorKind::Other.into()))?;
+            let sealed = vault.seal(AUDIT_KEY, &key).map_err(StartError::Vault)?;
+            let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            written.and_then(|mut f| f.write_all(&sealed).and_then(|()| f.sync_all())).map_err(StartError::State)?;
+            Ok(key)
+        }
+        Err(e) => Err(StartError::State(e)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,13 @@
+//! The leg towards the origin: names to checked addresses, TCP, verified TLS, and a pool for each session.
+
+mod dial;
+mod fault;
+mod pool;
+mod resolve;
+mod verify;
+
+pub(crate) use dial::Dialer;
+pub(crate) use fault::Fault;
+pub(crate) use pool::{Lease, Pool, PoolKey};
+pub use verify::SetupError;
+pub(crate) use verify::{anchors, client_config};

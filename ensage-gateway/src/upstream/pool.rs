@@ -1,0 +1,82 @@
+//! Idle upstream connections of one session. No session rides another's, and none serves two credentials.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ensage_policy::Scheme;
+use ensage_policy::authority::Authority;
+use hyper::client::conn::http1::SendRequest;
+
+use crate::flow::OutBody;
+use crate::gate::Watch;
+
+/// Most idle connections kept for one key; more are closed.
+const IDLE_MAX: usize = 32;
+
+/// What makes two requests of one session able to share a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolKey {
+    /// The one authority.
+    pub(crate) authority: Authority,
+    /// Plain or TLS.
+    pub(crate) scheme: Scheme,
+    /// The credential that was put in, if any.
+    pub(crate) credential: Option<Arc<str>>,
+    /// The policy generation whose trust anchors and addresses were checked.
+    pub(crate) generation: u64,
+}
+
+/// One connection: the sender, its response gate, and where it leads.
+pub(crate) struct Lease {
+    /// Hands requests to the connection's task.
+    pub(crate) sender: SendRequest<OutBody>,
+    /// Told the method of each request before it is sent.
+    pub(crate) gate: Watch,
+    /// The address that was dialled.
+    pub(crate) peer: SocketAddr,
+}
+
+/// The idle connections of one session; single-threaded like everything of a session.
+#[derive(Clone, Default)]
+pub(crate) struct Pool {
+    idle: Rc<RefCell<HashMap<PoolKey, Vec<(Lease, Instant)>>>>,
+}
+
+impl Pool {
+    /// The most recently used connection that is still usable.
+    pub(crate) fn take(&self, key: &PoolKey) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.get_mut(key)?;
+        while let Some((lease, _)) = list.pop() {
+            if !lease.sender.is_closed() {
+                return Some(lease);
+            }
+        }
+        idle.remove(key);
+        None
+    }
+
+    /// Keeps a connection whose last answer is complete.
+    pub(crate) fn give_back(&self, key: PoolKey, lease: Lease) {
+        if lease.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.entry(key).or_default();
+        if list.len() < IDLE_MAX {
+            list.push((lease, Instant::now()));
+        }
+    }
+
+    /// Closes what has been idle for longer than `age`, or is closed already.
+    pub(crate) fn sweep(&self, age: Duration) {
+        self.idle.borrow_mut().retain(|_, list| {
+            list.retain(|(lease, since)| !lease.sender.is_closed() && since.elapsed() < age);
+            !list.is_empty()
+        });
+    }
+}
