@@ -223,6 +223,14 @@ impl<R: Read + Seek> SegmentReader<R> {
         Ok(Place::of(payload).filter(|place| chain(&place.prev, payload) == hash))
     }
 
+    /// True if everything behind the frame head at `offset` is one intact record: then its length was changed.
+    pub(crate) fn rest_is_record(&mut self, offset: u64) -> io::Result<bool> {
+        let rest = self.bytes(offset, FRAME_BYTES + RECORD_BYTES_MAX + 1)?;
+        let Some((head, payload)) = rest.split_first_chunk::<FRAME_BYTES>() else { return Ok(false) };
+        let stored = head.get(4..).unwrap_or_default();
+        Ok(Place::of(payload).is_some_and(|place| chain(&place.prev, payload) == *stored))
+    }
+
     /// Up to `want` bytes from `offset`; fewer only at the end of the file.
     fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
         let held = |reader: &Self| {

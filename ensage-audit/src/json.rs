@@ -1,5 +1,6 @@
 //! Writes one JSON object by hand: absent and empty members are left out, texts are cut and stay on one line.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -212,6 +213,23 @@ fn is_plain(c: char) -> bool {
         ' '..='~' => true,
         _ => !is_unprintable(c),
     }
+}
+
+/// The text with every character that could break a line, drive a terminal or hide text as `\u` and four digits: for
+/// whoever prints a text of a record to people.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unprintable(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Control characters of both sets, line and paragraph separators, and what reorders or hides text on a terminal.

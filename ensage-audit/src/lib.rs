@@ -26,7 +26,7 @@
 )]
 
 mod clock;
-//pub mod csv;
+pub mod csv;
 mod draft;
 mod error;
 mod event;
@@ -35,10 +35,10 @@ mod frame;
 mod head;
 mod json;
 mod log;
-//pub mod query;
+pub mod query;
 pub mod read;
 mod record;
-//pub mod verify;
+pub mod verify;
 
 pub use uuid::Uuid;
 
@@ -46,5 +46,6 @@ pub use crate::clock::{Stamp, TimeError, parse_duration, parse_since};
 pub use crate::draft::Draft;
 pub use crate::error::AuditError;
 pub use crate::event::{AdminEvent, AgentEvent, Alarm, GatewayEvent, GrantEvent, PinEvent, PolicyEvent, SessionEvent};
+pub use crate::json::printable;
 pub use crate::log::{Log, Options, Seq, Status};
 pub use crate::record::{Ancestor, Call, End, Fragment, GenAi, Mcp, ProcessFacts, SessionFacts};

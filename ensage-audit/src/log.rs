@@ -21,6 +21,7 @@ use crate::head::Signer;
 use crate::log::back::Back;
 use crate::log::front::Front;
 use crate::log::keeper::Keeper;
+pub(crate) use crate::log::recover::read_small;
 
 mod back;
 mod front;

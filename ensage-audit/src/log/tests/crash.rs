@@ -49,8 +49,7 @@ fn child() {
             };
             limit(Some(3000));
             let mut acknowledged = 0;
-            loop {
-                let Ok(seq) = log.append(&note("x")) else { break };
+            while let Ok(seq) = log.append(&note("x")) {
                 if log.written(seq).is_err() {
                     break;
                 }
