@@ -1,2 +1,1 @@
-//! it
-fn main() {}
+//! End to end: the real binary between real clients and servers, on loopback.
