@@ -100,14 +100,7 @@ impl Peers {
     pub fn owners(&self, socket: &Socket) -> Result<Vec<Process>, Unknown> {
         let deadline = Instant::now() + self.budget;
         let pids = holders::of(socket.inode, deadline).map_err(|err| self.failed(err))?;
-        let mut owners = verified(socket, &pids)?;
-        for _ in 0..EXEC_PAUSES_MAX {
-            if !forking(&owners) {
-                break;
-            }
-            std::thread::sleep(EXEC_PAUSE);
-            owners = verified(socket, &owners.iter().map(|owner| owner.pid).collect::<Vec<_>>())?;
-        }
+        let owners = settled(socket, verified(socket, &pids)?)?;
         if owners.is_empty() { Err(Unknown::NoHolder) } else { Ok(owners) }
     }
 
@@ -180,6 +173,18 @@ fn verified(socket: &Socket, pids: &[u32]) -> Result<Vec<Process>, Unknown> {
             Ok(_) | Err(ProcError::Gone { .. }) => {}
             Err(err) => return Err(err.into()),
         }
+    }
+    Ok(owners)
+}
+
+/// Looks again while one of them may be about to exec, and so to close what it only inherited.
+fn settled(socket: &Socket, mut owners: Vec<Process>) -> Result<Vec<Process>, Unknown> {
+    for _ in 0..EXEC_PAUSES_MAX {
+        if !forking(&owners) {
+            break;
+        }
+        std::thread::sleep(EXEC_PAUSE);
+        owners = verified(socket, &owners.iter().map(|owner| owner.pid).collect::<Vec<_>>())?;
     }
     Ok(owners)
 }

@@ -1,5 +1,5 @@
 use std::{
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::{
         fd::AsFd as _,
@@ -218,24 +218,26 @@ fn a_child_between_fork_and_exec_is_waited_for() {
     let peers = peers();
     let (client, accepted, from) = pair("127.0.0.1:0");
     let socket = peers.socket(from, accepted.local_addr().unwrap()).unwrap();
-    // Once is enough: on a loaded machine the child, or one of another test, may wait longer for its exec than the
-    // search does.
+    // Once is enough: on a loaded machine the child, or one of another test, may wait longer for its exec.
     let found = (0..50).any(|_| {
         let (mut told, tell) = UnixStream::pair().unwrap();
         let mut command = Command::new("/bin/true");
-        // SAFETY: between fork and exec the closure makes plain system calls only (write, nanosleep).
+        // SAFETY: between fork and exec the closure makes plain system calls only.
         unsafe {
             command.pre_exec(move || {
                 rustix::io::write(&tell, b"x")?;
-                let pause = libc::timespec { tv_sec: 0, tv_nsec: 8_000_000 };
-                libc::nanosleep(&raw const pause, std::ptr::null_mut());
+                rustix::io::read(&tell, &mut [0_u8])?;
                 Ok(())
             });
         }
         std::thread::scope(|scope| {
             let spawned = scope.spawn(move || command.spawn().unwrap().wait().unwrap());
             told.read_exact(&mut [0]).unwrap();
-            let owners = peers.owners(&socket).unwrap();
+            let pids = holders::of(socket.inode, Instant::now() + Duration::from_secs(20)).ok().unwrap();
+            let both = verified(&socket, &pids).unwrap();
+            assert!(both.len() >= 2 && forking(&both), "{both:?}");
+            told.write_all(b"x").unwrap();
+            let owners = settled(&socket, both).unwrap();
             spawned.join().unwrap();
             owners.iter().map(|owner| owner.pid).collect::<Vec<_>>() == [std::process::id()]
         })
