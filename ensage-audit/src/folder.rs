@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::AuditError;
 
@@ -60,10 +62,14 @@ impl Folder {
         let path = self.lock_file();
         let open = private().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(|source| AuditError::Open { path: path.clone(), source })?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(AuditError::AlreadyOpen { path }),
-            Err(TryLockError::Error(source)) => Err(AuditError::Open { path, source }),
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_WAIT / 20),
+                Err(TryLockError::WouldBlock) => return Err(AuditError::AlreadyOpen { path }),
+                Err(TryLockError::Error(source)) => return Err(AuditError::Open { path, source }),
+            }
         }
     }
 
@@ -105,6 +111,9 @@ impl Folder {
         path.parent().map_or(Ok(()), Self::sync_names)
     }
 }
+
+/// How long a writer waits for the lock: `verify` holds it for an instant to see whether somebody else does.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
 
 /// How every file here is opened for writing: ours alone, never through a symbolic link.
 pub(crate) fn private() -> OpenOptions {
