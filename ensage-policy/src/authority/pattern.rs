@@ -147,7 +147,7 @@ impl HostPattern {
 }
 
 fn is_below(name: &str, apex: &str) -> bool {
-    name.strip_suffix(apex).is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+    name.strip_suffix(apex).is_some_and(|labels| labels.ends_with('.'))
 }
 
 /// In full, with the port.

@@ -44,6 +44,7 @@ fn a8_spellings_of_one_host_are_equal() {
     same("r3---sn-abc.test", "r3---sn-abc.test");
     same("localhost", "localhost");
     same("a", "a");
+    same(&format!("o{}k", "\u{ad}".repeat(511)), "ok");
     same("1a.test", "1a.test");
     same("ok.t3st", "ok.t3st");
     same("ok.3t", "ok.3t");
@@ -116,7 +117,7 @@ fn a9_what_no_host_name_has_is_refused() {
         refused(spelling, InvalidHost::Character);
     }
     // Full-width forms of the same map onto them.
-    for spelling in ["ok.test％00", "user＠ok.test", "ok.test／evil", "ok.test：80", "［::1］"] {
+    for spelling in ["ok.test％00", "user＠ok.test", "ok.test／evil", "ok！.test", "ok.test：80", "［::1］"] {
         assert!(Host::parse(spelling).is_err(), "{spelling}");
     }
     for spelling in ["[ok.test]", "[127.0.0.1]", "[fe80::1%eth0]", "[fe80::1%25eth0]", "[::1", "[]", "[ ::1]", "[v1.x]"]
@@ -193,6 +194,7 @@ fn ports_are_plain_numbers() {
     check("https://ok.test", Some(443), Err(AuthorityError::Port));
     assert_eq!(Authority::parse(b"ok.test\xff:443", None), Err(AuthorityError::Encoding));
     assert_eq!(Authority::parse(&[b'a'; 1025], Some(443)), Err(AuthorityError::TooLong));
+    assert_eq!(Authority::parse(&[b'a'; 1024], Some(443)), Err(InvalidHost::TooLong.into()));
 }
 
 /// The URL standard's own cases: we refuse more than it does, and never read another host out of a text.

@@ -129,6 +129,7 @@ fn decoding_is_done_once() {
     assert_eq!(path("/%2541").decoded().as_deref(), Some("/%41"));
     assert_eq!(path("/").decoded().as_deref(), Some("/"));
     assert_eq!(path("/a%2fb").decoded(), None);
+    assert_eq!(path("/x/a%2fb/y").decoded(), None);
 }
 
 proptest! {

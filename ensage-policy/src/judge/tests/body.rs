@@ -92,6 +92,9 @@ fn d2_a_list_shows_what_can_be_called() {
     assert!(enforced.shows("get_issue") && enforced.shows("search"));
     assert!(!enforced.shows("delete") && !enforced.shows("Search"));
     assert!(observed.shows("delete"));
+    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
+    assert!(!trial.tool_filter(&route).shows("search"));
 }
 
 #[test]

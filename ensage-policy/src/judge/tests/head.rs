@@ -243,6 +243,10 @@ fn a_head_is_judged_where_it_was_reached_or_reached_again() {
     trial.reach(&Authority::parse(b"api.test:443", None).unwrap(), Scheme::Https).unwrap();
     let denial = head(&mut trial, "GET https://nowhere.test/", &CredentialFinding::Bare).unwrap_err();
     assert_eq!(denial.reason, Reason::HostNotAllowed);
+    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    trial.reach(&Authority::parse(b"llm.test:443", None).unwrap(), Scheme::Https).unwrap();
+    let denial = head(&mut trial, "GET http://llm.test:443/", &CredentialFinding::Bare).unwrap_err();
+    assert_eq!(denial.reason, Reason::SchemeNotAllowed);
 }
 
 #[test]
