@@ -189,6 +189,11 @@ fn crates_name_only_whom_they_may() {
         &[("ensage-creds", &["dev:ensage-audit"]), ("ensage-audit", &[])],
         &["ensage-creds/Cargo.toml ensage-creds may not depend on ensage-audit"],
     );
+    check(&[("ensage-gateway", &["dev:ensage-tests"]), ("ensage-tests", &[])], &[]);
+    check(
+        &[("ensage-gateway", &["ensage-tests"]), ("ensage-tests", &[])],
+        &["ensage-gateway/Cargo.toml ensage-gateway may not depend on ensage-tests"],
+    );
     check(&[("stranger", &[])], &["stranger/Cargo.toml stranger has no line in WALLS"]);
     check(
         &[("ensage-mcp", &["a"]), ("a", &["b", "tokio"]), ("b", &[]), ("tokio", &[])],
