@@ -17,6 +17,7 @@ pub mod gate;
 pub mod gateway;
 pub mod session;
 pub mod state;
+mod telemetry;
 mod upstream;
 mod worker;
 

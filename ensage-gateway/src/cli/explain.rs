@@ -125,7 +125,7 @@ fn step(taken: &Taken) -> Value {
 }
 
 fn text(b: &Value) -> String {
-    let mut out = format!("{}", at(b, "/decision"));
+    let mut out = at(b, "/decision");
     for (key, words) in [("/would", "would"), ("/reason", "because"), ("/rule", "by")] {
         let value = at(b, key);
         if value != "-" {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+pub(crate) use crate::telemetry::chain;
+
 /// A failure of a command, with the code that scripts test for.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -38,18 +40,6 @@ impl Failure {
     pub(crate) fn internal(error: impl std::error::Error) -> Self {
         Self::new("internal", chain(&error))
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// Where a command prints.

@@ -2,32 +2,30 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
-use ensage_policy::{Reason, Scheme};
-use http::{HeaderValue, Method};
+use http::Method;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
 use uuid::Uuid;
 
 use super::body::{Cut, Exact, Reply, ReplyBody};
+use super::exchange::Exchange;
 use super::identify::{self, Client, Conn, Facts, Member, Stranger, Taint, Via};
 use super::prefixed::Prefixed;
-use super::record::Exchange;
 use super::reply::{self, Stop};
 use super::request::malformed;
 use super::substitute::misplaced;
+use super::tunnel::{told, tunnel};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Shared};
 use crate::session::{Life, Origin, Session};
@@ -135,22 +133,22 @@ fn admit(shared: &Arc<Shared>, worker: &Rc<Worker>, seed: Seed) -> (Client, Opti
 }
 
 /// A CONNECT that was let through.
-struct Tunnel {
-    authority: Authority,
+pub(super) struct Tunnel {
+    pub(super) authority: Authority,
     /// What its head carried and must be told inside: agents wait for ever on a refused CONNECT.
-    taint: Option<Taint>,
+    pub(super) taint: Option<Taint>,
 }
 
 /// What is known of a connection besides its bytes.
-struct Link<'a> {
-    shared: &'a Arc<Shared>,
-    worker: &'a Rc<Worker>,
-    client: &'a Client,
-    id: Uuid,
+pub(super) struct Link<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) client: &'a Client,
+    pub(super) id: Uuid,
 }
 
 impl Link<'_> {
-    fn conn(&self, via: Via, gate: Watch) -> Rc<Conn> {
+    pub(super) fn conn(&self, via: Via, gate: Watch) -> Rc<Conn> {
         Rc::new(Conn {
             id: self.id,
             shared: self.shared.clone(),
@@ -195,7 +193,7 @@ async fn proxy(link: &Link<'_>, stream: TcpStream) -> Option<(Prefixed<TcpStream
     }
 }
 
-fn builder(worker: &Worker) -> hyper::server::conn::http1::Builder {
+pub(super) fn builder(worker: &Worker) -> hyper::server::conn::http1::Builder {
     let mut b = hyper::server::conn::http1::Builder::new();
     // Nothing is added to what the upstream said (contract section 4); our own answers carry their date.
     b.auto_date_header(false).max_headers(worker.header_lines());
@@ -228,6 +226,7 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
     let member = identify::member(conn, x)?;
     let enclave = identify::enclave(&policy, &member)?;
     let raw = head.uri.authority().map_or("", |a| a.as_str());
+    x.asked(raw);
     let authority = Authority::parse(raw.as_bytes(), None).map_err(malformed)?;
     if let Some(host) = head.headers.get(http::header::HOST) {
         // Clients repeat the target there, with or without its port.
@@ -245,230 +244,4 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
         x.alarm(taint.reason);
     }
     Ok(Tunnel { authority, taint })
-}
-
-/// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
-async fn tunnel(link: &Link<'_>, mut io: Prefixed<TcpStream>, asked: Tunnel) {
-    let wait = link.shared.policy().limits.head_timeout;
-    let Tunnel { authority, taint } = asked;
-    let note = |stop: Stop| tunnel_refused(link, &authority, stop);
-    let scheme = match tokio::time::timeout(wait, first_bytes(&mut io)).await {
-        Err(_) => return note(Stop::refused(Reason::ClientTimeout, "nothing was sent in the tunnel in time")),
-        Ok(Err(_)) => return,
-        Ok(Ok(First::Other)) => {
-            return note(Stop::refused(Reason::ProtocolNotAllowed, "only TLS and HTTP/1.1 are let through a CONNECT"));
-        }
-        Ok(Ok(First::Tls)) => Scheme::Https,
-        Ok(Ok(First::Http)) => Scheme::Http,
-    };
-    if scheme == Scheme::Http {
-        return requests(link, Via::Tunnel { authority, scheme, taint }, io).await;
-    }
-    match tokio::time::timeout(wait, tls(link, io, &authority)).await {
-        Err(_) => note(Stop::refused(Reason::ClientTimeout, "the TLS handshake took too long")),
-        Ok(Err(None)) => {}
-        Ok(Err(Some(stop))) => note(stop),
-        Ok(Ok(stream)) => requests(link, Via::Tunnel { authority, scheme, taint }, stream).await,
-    }
-}
-
-/// What the first bytes of a tunnel are.
-enum First {
-    Tls,
-    Http,
-    Other,
-}
-
-/// Longest method token that is waited for.
-const METHOD_BYTES_MAX: usize = 24;
-
-/// Looks at the first bytes without taking them: 0x16 is a TLS handshake record, `TOKEN SP` is HTTP/1.
-async fn first_bytes(io: &mut Prefixed<TcpStream>) -> io::Result<First> {
-    loop {
-        let seen = io.prefix();
-        match seen.first() {
-            None => {}
-            Some(0x16) => return Ok(First::Tls),
-            Some(b) if !b.is_ascii_uppercase() => return Ok(First::Other),
-            Some(_) => {
-                let token = seen.iter().take_while(|b| b.is_ascii_uppercase()).count();
-                match seen.get(token) {
-                    Some(b' ') => return Ok(First::Http),
-                    Some(_) => return Ok(First::Other),
-                    None if token > METHOD_BYTES_MAX => return Ok(First::Other),
-                    None => {}
-                }
-            }
-        }
-        if io.fill().await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-/// The alert that RFC 6066 section 3 gives for a name the server does not answer for.
-const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
-
-/// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees.
-async fn tls(
-    link: &Link<'_>,
-    io: Prefixed<TcpStream>,
-    authority: &Authority,
-) -> Result<tokio_rustls::server::TlsStream<Prefixed<TcpStream>>, Option<Stop>> {
-    let mut hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), io);
-    let start = match (&mut hello).await {
-        Ok(start) => start,
-        Err(e) => return Err(hello_failed(&mut hello, &e).await),
-    };
-    if let Err(stop) = sni(start.client_hello().server_name(), authority) {
-        let mut io = start.io;
-        let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = io.shutdown().await;
-        return Err(Some(stop));
-    }
-    reach_tls(link, authority)?;
-    let config = link
-        .shared
-        .minter
-        .leaf(&authority.host)
-        .map_err(|_| Some(Stop::refused(Reason::Internal, "no certificate could be made for this host")))?;
-    // A client that refuses our certificate is its own affair; nothing was asked yet, so nothing is recorded.
-    start.into_stream(config).await.map_err(|_| None)
-}
-
-/// A hello that rustls refuses (two names, a name that is none) is an authority that cannot be read in one way.
-async fn hello_failed<IO>(hello: &mut LazyConfigAcceptor<IO>, error: &io::Error) -> Option<Stop>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let malformed = error.get_ref().is_some_and(|e| e.is::<rustls::Error>());
-    if !malformed {
-        return None;
-    }
-    if let Some(mut io) = hello.take_io() {
-        let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = io.shutdown().await;
-    }
-    Some(Stop::refused(Reason::AuthorityMismatch, "the ClientHello cannot be read in one way only"))
-}
-
-/// CONNECT target and SNI are one name; no SNI is good for an address literal only (RFC 6066 section 3).
-fn sni(name: Option<&str>, authority: &Authority) -> Result<(), Stop> {
-    let literal = authority.host.ip().is_some();
-    let same = match name {
-        None => literal,
-        Some(name) => {
-            Authority::parse(name.as_bytes(), Some(authority.port)).is_ok_and(|sni| sni.host == authority.host)
-        }
-    };
-    if same {
-        return Ok(());
-    }
-    Err(Stop::refused(Reason::AuthorityMismatch, "SNI and CONNECT target are not one name"))
-}
-
-/// A host that only an `http` entry opens gets no certificate.
-fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Option<Stop>> {
-    let Client::Member(member) = link.client else { return Ok(()) };
-    let policy = link.shared.policy();
-    let enclave = identify::enclave(&policy, member).map_err(Some)?;
-    let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, member));
-    trial.reach(authority, Scheme::Https).map_err(|d| Some(Stop::from(d)))
-}
-
-/// Records what was refused in a tunnel before any request could be answered in it.
-fn tunnel_refused(link: &Link<'_>, authority: &Authority, stop: Stop) {
-    let conn = link.conn(Via::Proxy, Watch::detached());
-    let head = Request::builder().method(Method::CONNECT).body(()).map(|r| r.into_parts().0);
-    let Ok(head) = head else { return };
-    let mut x = Exchange::begin(&conn, &head);
-    if let Client::Member(member) = link.client {
-        x.member(member);
-    }
-    x.connect_target(authority);
-    let _ = reply::refuse(&conn, x, stop, None, &head);
-}
-
-/// Requests inside a tunnel, through the gate, until either side is done.
-async fn requests<IO>(link: &Link<'_>, via: Via, io: IO)
-where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
-    let conn = link.conn(via, watch);
-    let service = {
-        let conn = conn.clone();
-        service_fn(move |request: Request<Incoming>| Box::pin(super::exchange(conn.clone(), request)))
-    };
-    let mut served = builder(link.worker).serve_connection(TokioIo::new(gate), service);
-    let _ = poll_fn(|cx| served.poll_without_shutdown(cx)).await;
-    let (mut io, _) = served.into_parts().io.into_inner().into_parts();
-    told(&conn, &mut io).await;
-}
-
-/// Answers what the gate refused, then closes in a way that lets the client read the answer.
-async fn told<IO>(conn: &Rc<Conn>, io: &mut IO)
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    if let Some(violation) = conn.gate.violation() {
-        let answer = violated(conn, violation.kind.reason(), violation.detail);
-        if let Some(bytes) = answer {
-            let _ = io.write_all(&bytes).await;
-        }
-        let _ = io.shutdown().await;
-        drain(io).await;
-        return;
-    }
-    let _ = io.shutdown().await;
-}
-
-fn violated(conn: &Rc<Conn>, reason: Reason, detail: &'static str) -> Option<Bytes> {
-    let head = Request::builder().body(()).ok()?.into_parts().0;
-    let mut x = Exchange::begin(conn, &head);
-    x.unread();
-    if let Client::Member(member) = &conn.client {
-        x.member(member);
-    }
-    let answer = reply::refuse(conn, x, Stop::refused(reason, detail), None, &head).ok()?;
-    Some(plain(answer))
-}
-
-/// An answer of ours as bytes: hyper has already let go of the connection.
-fn plain(mut answer: Response<ReplyBody>) -> Bytes {
-    answer.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    let mut out = BytesMut::with_capacity(512);
-    let status = answer.status();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in answer.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    if let ReplyBody::Whole { bytes: Some(body), .. } = answer.body() {
-        out.extend_from_slice(body);
-    }
-    out.freeze()
-}
-
-/// Reads and drops what is still coming, bounded; a reset would take the answer away from the client.
-async fn drain<IO: AsyncRead + Unpin>(io: &mut IO) {
-    let mut sink = vec![0u8; 16 * 1024];
-    let mut left: usize = 1024 * 1024;
-    let read = async {
-        while let Ok(n) = io.read(&mut sink).await {
-            let Some(rest) = left.checked_sub(n) else { return };
-            if n == 0 {
-                return;
-            }
-            left = rest;
-        }
-    };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), read).await;
 }

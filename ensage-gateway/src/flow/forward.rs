@@ -1,16 +1,19 @@
 //! The egress leg of one exchange: a pooled or new connection, the request, the head of the answer.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use ensage_policy::Reason;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
-use super::body::{Cut, OutBody};
+use super::body::{Cut, OutBody, UpSeen};
 use super::identify::{Conn, Member};
-use super::record::Exchange;
 use super::reply::Stop;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
+use crate::gateway::Generation;
 use crate::upstream::{Dialer, Fault, Lease, Pool, PoolKey};
 
 /// The head of an answer, its body unread.
@@ -21,6 +24,13 @@ pub(crate) struct Answer {
     pub(crate) loan: Loan,
     /// What must not be reflected.
     pub(crate) scrub: ScrubPlan,
+}
+
+impl Answer {
+    /// The address that was dialled.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.loan.lease.as_ref().map(|l| l.peer)
+    }
 }
 
 /// A connection in use. Dropped without [`Loan::done`] it is closed, which cancels the upstream request.
@@ -45,20 +55,26 @@ impl Loan {
 }
 
 /// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
-pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
-    let Outbound { mut request, key, opened, scrub } = outbound;
-    let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
+pub(crate) async fn send(
+    conn: &Conn,
+    generation: &Arc<Generation>,
+    up: &UpSeen,
+    member: &Member,
+    outbound: Outbound,
+) -> Result<Answer, Stop> {
+    let Outbound { mut request, key, scrub } = outbound;
+    let dialer = conn.worker.dialer(generation).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
-    let limit = x.policy.limits.upstream_head_timeout;
+    let limit = generation.policy.limits.upstream_head_timeout;
     let method = request.method().clone();
     let mut pooled = member.pool.take(&key);
     loop {
         let reused = pooled.is_some();
         let mut lease = match pooled.take() {
             Some(lease) => lease,
-            None => open(&dialer, &key, &opened, conn).await?,
+            None => open(&dialer, &key, conn).await?,
         };
         if lease.sender.ready().await.is_err() {
             pooled = if reused { member.pool.take(&key) } else { None };
@@ -67,7 +83,6 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
             }
             continue;
         }
-        x.peer(lease.peer);
         lease.gate.expect(Asked::from(&method));
         let sent = tokio::time::timeout(limit, lease.sender.try_send_request(request)).await;
         match sent {
@@ -81,14 +96,14 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
                     request = unsent;
                     pooled = member.pool.take(&key);
                 }
-                _ => return Err(failed(x, &lease.gate, error.into_error())),
+                _ => return Err(failed(up, &lease.gate, error.into_error())),
             },
         }
     }
 }
 
-async fn open(dialer: &Dialer, key: &PoolKey, opened: &[ipnet::IpNet], conn: &Conn) -> Result<Lease, Stop> {
-    let connected = dialer.dial(&key.authority, key.scheme, opened).await?;
+async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {
+    let connected = dialer.dial(&key.authority, key.scheme, &key.opened).await?;
     let (gate, handle) = Gate::responses(connected.io, conn.worker.gate_limits());
     let (sender, link) = hyper::client::conn::http1::Builder::new()
         .max_headers(conn.worker.header_lines())
@@ -103,11 +118,11 @@ async fn open(dialer: &Dialer, key: &PoolKey, opened: &[ipnet::IpNet], conn: &Co
 }
 
 /// Names what went wrong between the request's first byte and the answer's head.
-fn failed(x: &Exchange, gate: &Watch, error: hyper::Error) -> Stop {
+fn failed(up: &UpSeen, gate: &Watch, error: hyper::Error) -> Stop {
     if let Some(violation) = gate.violation() {
         return Fault::Protocol { detail: violation.detail }.into();
     }
-    if let Some(credential) = x.up.placeholder.borrow().as_deref() {
+    if let Some(credential) = up.placeholder.borrow().as_deref() {
         let what =
             format!("the body carries the placeholder of credential {credential}, which belongs into its slot only");
         return Stop::refused(Reason::PlaceholderWrongSlot, what);

@@ -9,7 +9,7 @@ use ensage_policy::model::Enclave;
 use ensage_policy::{Mode, Policy, Reason, Scheme};
 use uuid::Uuid;
 
-use super::record::Exchange;
+use super::exchange::Exchange;
 use super::reply::Stop;
 use crate::gate::Watch;
 use crate::gateway::Shared;

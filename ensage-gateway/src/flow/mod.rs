@@ -11,6 +11,7 @@
 
 mod body;
 mod connection;
+mod exchange;
 mod forward;
 mod identify;
 mod prefixed;
@@ -20,21 +21,26 @@ mod request;
 mod respond;
 mod scan;
 mod substitute;
+mod tunnel;
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
-use ensage_policy::judge::Trial;
+use ensage_policy::judge::{Route, SiteFit, Trial};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use tokio::time::timeout;
 
 use body::Reply;
 pub(crate) use body::{Cut, OutBody};
 pub(crate) use connection::Seed;
 pub(crate) use connection::{Arrival, serve};
-use identify::Conn;
+use exchange::Exchange;
 pub(crate) use identify::Facts;
-use record::Exchange;
+use identify::{Conn, Member};
 use reply::Stop;
+use request::Target;
 use respond::Prepared;
 pub(crate) use scan::{HOLD_UNIT, McpSessions};
 pub(crate) use substitute::creds_slot;
@@ -54,6 +60,20 @@ pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Resu
     answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
 }
 
+/// What the steps behind the head know of a request.
+struct Asked<'a> {
+    conn: &'a Conn,
+    member: &'a Member,
+    head: &'a http::request::Parts,
+    target: &'a Target,
+    /// How each credential of the enclave stands to it.
+    sites: &'a [SiteFit],
+    route: &'a Route,
+}
+
+/// How long an upstream may take for its answer's head before the running call is shown in the log.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+
 /// The way through. Whatever stops it is answered and recorded by [`reply::refuse`], and by nothing else.
 async fn judged(
     conn: &Rc<Conn>,
@@ -69,9 +89,9 @@ async fn judged(
     identify::admit(&mut trial, &member, &enclave)?;
 
     // Where: CONNECT target, SNI, Host and the name that will be dialled are one, or nothing goes on.
-    let target = request::target(conn, head)?;
+    let target = request::target(conn, x, head)?;
     x.server(&target);
-    trial.reach(&target.authority, target.scheme)?;
+    request::reach(conn, &mut trial, &target)?;
 
     // What: which entry of the enclave governs this request, and what its head carries as credential.
     let sites = substitute::sites(&policy, &enclave, &target);
@@ -82,15 +102,29 @@ async fn judged(
     x.route(&route);
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
-    let body = scan::body(conn, x, &mut trial, &route, &member, head, body).await?;
+    let asked = Asked { conn, member: &member, head, target: &target, sites: &sites, route: &route };
+    let body = scan::body(&asked, x, &mut trial, body).await?;
 
     // The real secret, for this one host and slot only, and only with the proof in hand.
     let permit = trial.permit(&route, &finding)?;
     x.permitted(&permit);
-    let outbound = substitute::outbound(conn, x, &member, permit, &target, &sites, head, body)?;
-    x.decided()?;
+    let outbound = substitute::outbound(&asked, x, permit, body)?;
 
-    // Out, and back.
-    let answer = forward::send(conn, x, &member, outbound).await?;
+    // Out: from here on the upstream sees it. A log that cannot be written stops it first.
+    x.recordable()?;
+    let (generation, up) = (x.generation.clone(), x.up.clone());
+    let answer = {
+        let mut sending = pin!(forward::send(conn, &generation, &up, &member, outbound));
+        match timeout(SHOWN_AFTER, &mut sending).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                x.decided(None)?;
+                sending.await?
+            }
+        }
+    };
+
+    // And back.
+    x.decided(answer.peer())?;
     respond::answer(x, &head.method, answer).await
 }

@@ -1,295 +1,32 @@
-//! What an exchange knows of itself, and the two records that are made of it: `call`, the decision, and `end`.
+//! The two records that are made of an exchange: `call`, the decision, and `end`, its close.
 
-use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use ensage_audit::{Alarm, Call, Draft, End, Fragment, GenAi, Mcp, Seq};
-use ensage_mcp::mcp::Message;
-use ensage_mcp::{Revision, llm};
-use ensage_policy::authority::Authority;
-use ensage_policy::judge::{Denial, HeadPermit, Route, RouteKind, ToolFilter};
-use ensage_policy::{Mode, Policy, Reason, Severity};
+use ensage_audit::{Call, Draft, End, GenAi, Mcp, Seq};
+use ensage_policy::judge::Denial;
+use ensage_policy::{Reason, Severity};
 use http::{HeaderValue, StatusCode};
-use uuid::Uuid;
 
-use super::body::{Cut, UpSeen};
+use super::body::Cut;
+use super::exchange::{Exchange, State};
 use super::forward::Loan;
-use super::identify::{Client, Conn, Member, Via};
-use super::reply::Form;
-use super::request::Target;
-use super::respond::{Allow, Expected, Stages};
-use super::scan::{Held, McpSessions};
-use crate::gateway::{Generation, Shared};
-use crate::session::{Life, Session};
-
-/// One request from its head to its record. Whatever happens to it, it is recorded once: dropped unfinished, it was
-/// the client that left, or the session that ended.
-pub(crate) struct Exchange {
-    /// The decision's id, which refusals carry in `ensage-decision`.
-    pub(crate) call: Uuid,
-    /// The generation that judges it.
-    pub(crate) generation: Arc<Generation>,
-    /// The policy of that generation.
-    pub(crate) policy: Arc<Policy>,
-    /// In whose words a refusal is told.
-    pub(crate) form: Form,
-    /// What a passing body has shown.
-    pub(crate) up: Rc<UpSeen>,
-    /// How the answer must be read.
-    pub(crate) expected: Expected,
-    tools: Option<ToolFilter>,
-    held: Option<Held>,
-    shared: Arc<Shared>,
-    exchange: Uuid,
-    connection: Uuid,
-    started: Instant,
-    session: Option<Arc<Session>>,
-    member: Option<Rc<Member>>,
-    process: Option<Fragment>,
-    facts: Facts,
-    state: State,
-}
-
-/// How far the records of an exchange are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing is decided.
-    Open,
-    /// Let through; its `call` is in the log.
-    Decided(Seq),
-    /// Nothing more is to be written.
-    Closed,
-}
-
-/// What records say of a call.
-#[derive(Default)]
-struct Facts {
-    kind: &'static str,
-    server: Option<Authority>,
-    peer: Option<IpAddr>,
-    method: String,
-    scheme: Option<&'static str>,
-    path: Option<String>,
-    mcp_server: Option<Arc<str>>,
-    message: Option<Box<MessageFacts>>,
-    provider: Option<Arc<str>>,
-    model: Option<String>,
-    provider_tools: Vec<String>,
-    credential: Option<(Arc<str>, &'static str)>,
-    rule: Option<Arc<str>>,
-    would: Option<Box<Denial>>,
-    status: Option<u16>,
-    up: u64,
-    down: u64,
-    scrubbed: u64,
-    seen: Option<Box<llm::anthropic::Seen>>,
-}
-
-struct MessageFacts {
-    method: String,
-    revision: &'static str,
-    id: Option<String>,
-    tool: Option<String>,
-    prompt: Option<String>,
-    resource: Option<String>,
-    arguments: Option<(String, u64)>,
-}
+use super::reply::Stop;
+use super::respond::Stages;
+use crate::session::Life;
 
 impl Exchange {
-    pub(crate) fn begin(conn: &Conn, head: &http::request::Parts) -> Self {
-        let generation = conn.shared.generation();
-        let facts = Facts { kind: "http", method: head.method.as_str().to_owned(), ..Facts::default() };
-        Self {
-            call: Uuid::now_v7(),
-            policy: generation.policy.clone(),
-            generation,
-            form: Form::Http,
-            up: Rc::default(),
-            expected: Expected::Opaque,
-            tools: None,
-            held: None,
-            shared: conn.shared.clone(),
-            exchange: Uuid::now_v7(),
-            connection: conn.id,
-            started: Instant::now(),
-            session: None,
-            member: None,
-            process: match &conn.client {
-                Client::Member(m) => m.facts.process.clone(),
-                Client::Stranger(s) => s.facts.process.clone(),
-            },
-            facts,
-            state: State::Open,
+    /// Nothing goes upstream while the log cannot be written.
+    pub(crate) fn recordable(&self) -> Result<(), Stop> {
+        if self.shared.log.writable() { Ok(()) } else { Err(unrecordable()) }
+    }
+
+    /// It was let through: its `call` goes into the log, once, and into a file before its answer's last byte.
+    pub(crate) fn decided(&mut self, peer: Option<SocketAddr>) -> Result<(), Stop> {
+        if self.state != State::Open {
+            return Ok(());
         }
-        .scheme(&conn.via)
-    }
-
-    fn scheme(mut self, via: &Via) -> Self {
-        if let Via::Tunnel { authority, scheme, .. } = via {
-            self.facts.scheme = Some(scheme.code());
-            self.facts.server = Some(authority.clone());
-        }
-        self
-    }
-
-    /// The session is known.
-    pub(crate) fn member(&mut self, member: &Rc<Member>) {
-        member.session.streams.fetch_add(1, Ordering::Relaxed);
-        self.session = Some(member.session.clone());
-        self.member = Some(member.clone());
-    }
-
-    /// The request could not be read; there is no method to record.
-    pub(crate) fn unread(&mut self) {
-        self.facts.method.clear();
-    }
-
-    /// The authority and path are known.
-    pub(crate) fn server(&mut self, target: &Target) {
-        self.facts.server = Some(target.authority.clone());
-        self.facts.scheme = Some(target.scheme.code());
-        self.facts.path = Some(ensage_creds::mask_text(target.path.as_str()).into_owned());
-    }
-
-    /// The target of a CONNECT.
-    pub(crate) fn connect_target(&mut self, authority: &Authority) {
-        self.facts.kind = "connect";
-        self.facts.server = Some(authority.clone());
-    }
-
-    /// A CONNECT that is let through is no call: its requests are.
-    pub(crate) fn tunnelled(mut self) {
-        self.state = State::Closed;
-    }
-
-    /// Something that somebody must look at, whatever becomes of this exchange.
-    pub(crate) fn alarm(&self, reason: Reason) {
-        let session = self.session.as_ref().map(|s| s.fragment(self.mode()));
-        let alarm = Alarm { reason: reason.code(), call: Some(self.call), session, message: None };
-        self.shared.note(&Draft::alarm(reason.severity().code(), &alarm));
-    }
-
-    /// The name that a hidden answer repeats: the one that the client itself sent, in its one spelling.
-    pub(crate) fn asked_name(&self) -> String {
-        self.facts.server.as_ref().map_or_else(|| "-".to_owned(), |a| a.host.to_string())
-    }
-
-    pub(crate) fn form(&mut self, form: Form) {
-        self.form = form;
-    }
-
-    pub(crate) fn route(&mut self, route: &Route) {
-        match route.kind() {
-            RouteKind::Mcp { server } => {
-                self.facts.kind = "mcp";
-                self.facts.mcp_server = Some(server.clone());
-            }
-            RouteKind::Llm { provider, .. } => {
-                self.facts.kind = "llm";
-                self.facts.provider = Some(provider.clone());
-            }
-            RouteKind::Http | RouteKind::Unlisted => {}
-        }
-    }
-
-    pub(crate) fn mcp_server(&mut self, server: &Arc<str>) {
-        self.facts.mcp_server = Some(server.clone());
-    }
-
-    pub(crate) fn mcp_message(&mut self, m: &Message) {
-        self.facts.message = Some(Box::new(MessageFacts {
-            method: m.method.name().to_owned(),
-            revision: m.revision.as_str(),
-            id: m.id.as_ref().map(|id| id.text().to_owned()),
-            tool: m.tool.clone(),
-            prompt: m.prompt.clone(),
-            resource: m.resource_uris.first().map(|u| ensage_creds::mask_text(u).into_owned()),
-            arguments: m.arguments.as_ref().map(|a| (a.sha256.clone(), a.range.end.saturating_sub(a.range.start))),
-        }));
-    }
-
-    pub(crate) fn inference(&mut self, r: &llm::Request) {
-        self.facts.model = r.models.first().cloned();
-        self.facts.provider_tools.clone_from(&r.provider_tools);
-    }
-
-    /// Placeholders in the JSON of a governed message were overwritten.
-    pub(crate) fn masked(&mut self, credential: Option<Arc<str>>) {
-        if let Some(name) = credential {
-            self.facts.credential = Some((name, "masked"));
-        }
-    }
-
-    pub(crate) fn credential(&mut self, name: &Arc<str>, action: &'static str) {
-        self.facts.credential = Some((name.clone(), action));
-    }
-
-    pub(crate) fn expect(&mut self, expected: Expected) {
-        self.expected = expected;
-    }
-
-    pub(crate) fn permitted(&mut self, permit: &HeadPermit) {
-        self.facts.rule = permit.rule().map(|r| r.path.clone());
-        self.facts.would = permit.would().cloned().map(Box::new);
-    }
-
-    pub(crate) fn peer(&mut self, peer: SocketAddr) {
-        self.facts.peer = Some(peer.ip());
-    }
-
-    pub(crate) fn status(&mut self, status: StatusCode) {
-        self.facts.status = Some(status.as_u16());
-    }
-
-    pub(crate) fn scrubbed(&mut self, more: u64) {
-        self.facts.scrubbed += more;
-    }
-
-    pub(crate) fn down(&mut self, more: u64) {
-        self.facts.down += more;
-    }
-
-    /// Where the revision that this exchange's server agrees on is remembered.
-    pub(crate) fn mcp_room(&self) -> Option<(Rc<McpSessions>, Arc<str>)> {
-        Some((self.member.as_ref()?.mcp.clone(), self.facts.mcp_server.clone()?))
-    }
-
-    /// The revision of a stream that answers no message: what the server agreed on, or the latest that has streams.
-    pub(crate) fn mcp_revision(&self) -> Revision {
-        let known = self.mcp_room().and_then(|(room, server)| room.negotiated(&server));
-        known.unwrap_or(Revision::V2025_11_25)
-    }
-
-    /// Which tools the answer may list.
-    pub(crate) fn show(&mut self, tools: ToolFilter) {
-        self.tools = Some(tools);
-    }
-
-    /// Takes the filter for the answer; without one nothing is listed.
-    pub(crate) fn tool_filter(&mut self) -> Allow {
-        match self.tools.take() {
-            Some(tools) => Box::new(move |name| tools.shows(name)),
-            None => Box::new(|_| false),
-        }
-    }
-
-    /// Bytes that were judged count as held until the exchange is over.
-    pub(crate) fn hold(&mut self, held: Held) {
-        self.held = Some(held);
-    }
-
-    /// The session's MCP sessions, for what an answer teaches.
-    pub(crate) fn learn(&self, id: Option<&str>, revision: Option<ensage_mcp::Revision>) {
-        if let (Some(member), Some(server)) = (&self.member, &self.facts.mcp_server) {
-            member.mcp.learn(server, id, revision);
-        }
-    }
-
-    /// The decision to let it through goes into the log before anything goes upstream.
-    pub(crate) fn decided(&mut self) -> Result<(), super::reply::Stop> {
+        self.facts.peer = peer.map(|p| p.ip());
         let severity = match (&self.facts.would, &self.facts.credential) {
             (Some(d), _) => d.reason.severity(),
             (None, Some((_, "masked"))) => Severity::Low,
@@ -304,10 +41,7 @@ impl Exchange {
                 self.shared.count_allowed();
                 Ok(())
             }
-            Err(_) => Err(super::reply::Stop::refused(
-                Reason::AuditUnavailable,
-                "the audit log cannot be written; try again later",
-            )),
+            Err(_) => Err(unrecordable()),
         }
     }
 
@@ -426,13 +160,6 @@ impl Exchange {
         self.shared.log.append(&Draft::call(&Call { server: host.as_deref(), ..call }))
     }
 
-    /// The mode of the session's enclave at this moment.
-    fn mode(&self) -> Mode {
-        let name = self.session.as_ref().map(|s| &s.opening.enclave);
-        let enclave = self.policy.enclaves.iter().find(|e| Some(&e.name) == name);
-        enclave.map_or(self.policy.gateway.mode, |e| e.mode)
-    }
-
     fn append_end(&self, outcome: &str, reason: Option<Reason>) -> Result<Seq, ensage_audit::AuditError> {
         let severity = reason.map_or(Severity::Info, Reason::severity);
         self.shared.log.append(&Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
@@ -520,4 +247,8 @@ pub(crate) fn http_date() -> HeaderValue {
         format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     let text = time::OffsetDateTime::now_utc().format(FORMAT).unwrap_or_default();
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+}
+
+fn unrecordable() -> Stop {
+    Stop::refused(Reason::AuditUnavailable, "the audit log cannot be written; try again later")
 }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::body::{Cut, Exact, ReplyBody};
+use super::exchange::Exchange;
 use super::identify::Conn;
-use super::record::Exchange;
 use super::request::Target;
 use crate::upstream::Fault;
 

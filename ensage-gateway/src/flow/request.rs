@@ -3,12 +3,12 @@
 use ensage_policy::Reason;
 use ensage_policy::Scheme;
 use ensage_policy::authority::{Authority, AuthorityError};
-use ensage_policy::judge::{CredentialFinding, HeadFacts};
+use ensage_policy::judge::{CredentialFinding, HeadFacts, Trial};
 use ensage_policy::path::{PathError, RequestPath};
 use http::header;
 
+use super::exchange::Exchange;
 use super::identify::{Conn, Via};
-use super::record::Exchange;
 use super::reply::Stop;
 
 /// Where a request goes, in one spelling.
@@ -25,7 +25,7 @@ pub(crate) struct Target {
 }
 
 /// The one authority of a request. Inside a tunnel only the origin form is good, outside only the absolute form.
-pub(crate) fn target(conn: &Conn, head: &http::request::Parts) -> Result<Target, Stop> {
+pub(crate) fn target(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result<Target, Stop> {
     let (authority, scheme) = match &conn.via {
         Via::Tunnel { authority, scheme, .. } => {
             if head.uri.authority().is_some() || head.uri.scheme().is_some() {
@@ -33,7 +33,7 @@ pub(crate) fn target(conn: &Conn, head: &http::request::Parts) -> Result<Target,
             }
             (authority.clone(), *scheme)
         }
-        Via::Proxy => absolute(head)?,
+        Via::Proxy => absolute(x, head)?,
     };
     let host = host(head, scheme)?;
     if host.as_ref().is_some_and(|h| *h != authority) {
@@ -49,6 +49,15 @@ pub(crate) fn target(conn: &Conn, head: &http::request::Parts) -> Result<Target,
     Ok(Target { authority, scheme, path, query: head.uri.query().map(str::to_owned) })
 }
 
+/// Whether the host exists for this enclave. Plain HTTP inside a CONNECT has let itself in by name only.
+pub(crate) fn reach(conn: &Conn, trial: &mut Trial<'_>, target: &Target) -> Result<(), Stop> {
+    match conn.via {
+        Via::Tunnel { scheme: Scheme::Http, .. } => trial.plain_tunnel(&target.authority)?,
+        Via::Tunnel { scheme: Scheme::Https, .. } | Via::Proxy => trial.reach(&target.authority, target.scheme)?,
+    }
+    Ok(())
+}
+
 /// What the head of the CONNECT carried is told here, inside the tunnel.
 pub(crate) fn untainted(conn: &Conn, x: &mut Exchange) -> Result<(), Stop> {
     let Via::Tunnel { taint: Some(taint), .. } = &conn.via else { return Ok(()) };
@@ -58,7 +67,7 @@ pub(crate) fn untainted(conn: &Conn, x: &mut Exchange) -> Result<(), Stop> {
     Err(Stop::refused(taint.reason, "the CONNECT of this tunnel carried a placeholder; send it in its slot only"))
 }
 
-fn absolute(head: &http::request::Parts) -> Result<(Authority, Scheme), Stop> {
+fn absolute(x: &mut Exchange, head: &http::request::Parts) -> Result<(Authority, Scheme), Stop> {
     let scheme = match head.uri.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
@@ -68,6 +77,7 @@ fn absolute(head: &http::request::Parts) -> Result<(Authority, Scheme), Stop> {
         }
     };
     let raw = head.uri.authority().map_or("", |a| a.as_str());
+    x.asked(raw);
     let authority = Authority::parse(raw.as_bytes(), Some(scheme.default_port())).map_err(malformed)?;
     Ok((authority, scheme))
 }
@@ -80,7 +90,7 @@ fn host(head: &http::request::Parts, scheme: Scheme) -> Result<Option<Authority>
 
 /// What a malformed authority is told.
 pub(crate) fn malformed(error: AuthorityError) -> Stop {
-    Stop::refused(Reason::MalformedAuthority, error.to_string())
+    Stop::refused(error.reason(), error.to_string())
 }
 
 /// The facts that the judging step asks for.

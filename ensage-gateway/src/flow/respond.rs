@@ -19,8 +19,9 @@ use hyper::Response;
 use hyper::body::Incoming;
 
 use super::body::{Cut, Exact, ReplyBody, Stream};
+use super::exchange::Exchange;
 use super::forward::{Answer, Loan};
-use super::record::{EndGuard, Exchange};
+use super::record::EndGuard;
 use super::reply::Stop;
 use super::scan::McpSessions;
 use crate::gate::trailer_passes;

@@ -10,15 +10,16 @@ use ensage_mcp::Revision;
 use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
 use ensage_mcp::mcp::{self, BodyReader, Field, Message};
 use ensage_policy::Reason;
-use ensage_policy::judge::{Route, RouteKind, Trial};
+use ensage_policy::judge::{RouteKind, Trial};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::sync::SemaphorePermit;
 
+use super::Asked;
 use super::body::{OutBody, Passing};
+use super::exchange::Exchange;
 use super::identify::{Conn, Member};
-use super::record::Exchange;
 use super::reply::{Form, Stop};
 use super::respond::Expected;
 use super::substitute;
@@ -29,28 +30,25 @@ const HOLD_WAIT: Duration = Duration::from_secs(1);
 pub(crate) const HOLD_UNIT: u64 = 1024;
 
 /// Reads what must be read of the body, and says what goes upstream.
-pub(crate) async fn body(
-    conn: &Conn,
+pub(super) async fn body(
+    asked: &Asked<'_>,
     x: &mut Exchange,
     trial: &mut Trial<'_>,
-    route: &Route,
-    member: &Member,
-    head: &http::request::Parts,
     body: &mut Option<Incoming>,
 ) -> Result<OutBody, Stop> {
-    match route.kind() {
-        RouteKind::Mcp { server } => mcp_body(conn, x, trial, route, server, member, head, body).await,
-        RouteKind::Llm { endpoint, .. } => llm_body(conn, x, trial, route, *endpoint, member, head, body).await,
-        RouteKind::Http | RouteKind::Unlisted => Ok(passing(conn, x, member, body)),
+    match asked.route.kind() {
+        RouteKind::Mcp { server } => mcp_body(asked, x, trial, server, body).await,
+        RouteKind::Llm { endpoint, .. } => llm_body(asked, x, trial, *endpoint, body).await,
+        RouteKind::Http | RouteKind::Unlisted => Ok(passing(asked, x, body)),
     }
 }
 
-fn passing(conn: &Conn, x: &mut Exchange, member: &Member, body: &mut Option<Incoming>) -> OutBody {
+fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> OutBody {
     match body.take() {
         None => OutBody::Empty,
         Some(b) if b.is_end_stream() => OutBody::Empty,
         Some(b) => {
-            let search = substitute::Search::new(conn, member);
+            let search = substitute::Search::new(asked.conn, asked.member);
             OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
         }
     }
@@ -97,17 +95,14 @@ impl McpSessions {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one fact of the exchange; a bundle would hide which are read")]
 async fn mcp_body(
-    conn: &Conn,
+    asked: &Asked<'_>,
     x: &mut Exchange,
     trial: &mut Trial<'_>,
-    route: &Route,
     server: &Arc<str>,
-    member: &Member,
-    head: &http::request::Parts,
     body: &mut Option<Incoming>,
 ) -> Result<OutBody, Stop> {
+    let Asked { conn, member, head, route, .. } = *asked;
     let facts = mcp_head(&head.headers, member.mcp.negotiated(server));
     x.mcp_server(server);
     session_is_known(&facts, member, server)?;
@@ -192,17 +187,14 @@ fn session_is_known(facts: &mcp::Head<'_>, member: &Member, server: &str) -> Res
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one fact of the exchange; a bundle would hide which are read")]
 async fn llm_body(
-    conn: &Conn,
+    asked: &Asked<'_>,
     x: &mut Exchange,
     trial: &mut Trial<'_>,
-    route: &Route,
     endpoint: Endpoint,
-    member: &Member,
-    head: &http::request::Parts,
     body: &mut Option<Incoming>,
 ) -> Result<OutBody, Stop> {
+    let Asked { conn, member, head, route, .. } = *asked;
     match endpoint {
         Endpoint::Models | Endpoint::Model => {
             if body.as_ref().is_some_and(|b| !b.is_end_stream()) {

@@ -15,11 +15,11 @@ use ensage_policy::model::{self, Credential, Enclave};
 use ensage_policy::path::RequestPath;
 use ensage_policy::{Policy, Reason};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use ipnet::IpNet;
 
+use super::Asked;
 use super::body::OutBody;
+use super::exchange::Exchange;
 use super::identify::{Conn, Member, Taint};
-use super::record::Exchange;
 use super::reply::Stop;
 use super::request::Target;
 use super::respond::hop_by_hop;
@@ -178,7 +178,6 @@ pub(crate) fn mask(conn: &Conn, member: &Member, held: &mut Held) -> Result<(Byt
 pub(crate) struct Outbound {
     pub(crate) request: Request<OutBody>,
     pub(crate) key: PoolKey,
-    pub(crate) opened: Vec<IpNet>,
     pub(crate) scrub: ScrubPlan,
 }
 
@@ -219,16 +218,13 @@ const MCP_HEADERS: [HeaderName; 14] = [
 
 /// Builds the upstream request. The order matters: what Connection nominates goes first, the secret comes last, so that
 /// nothing the client says can take it away or bring another (threat B8).
-pub(crate) fn outbound(
-    conn: &Conn,
+pub(super) fn outbound(
+    asked: &Asked<'_>,
     x: &mut Exchange,
-    member: &Member,
     permit: HeadPermit,
-    target: &Target,
-    sites: &[SiteFit],
-    head: &http::request::Parts,
     body: OutBody,
 ) -> Result<Outbound, Stop> {
+    let Asked { head, target, sites, .. } = *asked;
     let mut headers = head.headers.clone();
     hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
@@ -247,12 +243,13 @@ pub(crate) fn outbound(
     if let OutBody::Judged(bytes) = &body {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.as_ref().map_or(0, Bytes::len)));
     }
-    let ready = secret(conn, x, member, &permit, sites, head, &mut headers)?;
+    let ready = secret(asked, x, &permit, &mut headers)?;
     let key = PoolKey {
         authority: permit.authority().clone(),
         scheme: permit.scheme(),
         credential: filled(permit.fill()).map(|c| c.name.clone()),
         generation: x.policy.generation,
+        opened: permit.addresses().to_vec(),
     };
     let uri = match &target.query {
         Some(query) => format!("{}?{query}", target.path.as_str()),
@@ -264,7 +261,7 @@ pub(crate) fn outbound(
         uri.parse().map_err(|_| Stop::refused(Reason::MalformedRequest, "the request target cannot be read"))?;
     *request.headers_mut() = headers;
     let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
-    Ok(Outbound { request, key, opened: permit.addresses().to_vec(), scrub })
+    Ok(Outbound { request, key, scrub })
 }
 
 fn filled(fill: &Fill) -> Option<&Arc<Credential>> {
@@ -300,14 +297,12 @@ fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
 
 /// Puts the secret in, and says what must be scrubbed from the answer of a host that credentials bind.
 fn secret(
-    conn: &Conn,
+    asked: &Asked<'_>,
     x: &mut Exchange,
-    member: &Member,
     permit: &HeadPermit,
-    sites: &[SiteFit],
-    head: &http::request::Parts,
     headers: &mut HeaderMap,
 ) -> Result<Option<std::rc::Rc<Ready>>, Stop> {
+    let Asked { conn, member, head, sites, .. } = *asked;
     let (credential, slot, action) = match permit.fill() {
         Fill::Nothing => (None, None, "bare"),
         Fill::Substitute { credential, slot } => (Some(credential), Some(slot), "substituted"),

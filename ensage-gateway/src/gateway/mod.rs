@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod documents;
 mod embed;
+mod generation;
 mod runs;
 mod shared;
 mod supervise;
@@ -20,7 +21,8 @@ use tokio::sync::mpsc;
 
 pub(crate) use accept::ConnectionSlot;
 pub use embed::{EmbedError, Session, SessionSpec};
-pub(crate) use shared::{Generation, Shared, matchers};
+pub(crate) use generation::{Generation, matchers};
+pub(crate) use shared::Shared;
 
 use crate::state::StateFolder;
 use crate::upstream::SetupError;

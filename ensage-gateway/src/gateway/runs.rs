@@ -45,10 +45,7 @@ impl Shared {
         });
         self.session_record(&session, "opened", Some("run"));
         let inherited: Vec<PathBuf> = open.bundles.iter().map(PathBuf::from).collect();
-        let bundle = self.bundle(&policy, &inherited).map_err(|e| {
-            self.end(&session, "no_bundle");
-            e
-        })?;
+        let bundle = self.bundle(&policy, &inherited).inspect_err(|_| self.end(&session, "no_bundle"))?;
         let variables = self.variables(&policy, enclave, &session);
         let named: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
         let mut dropped = self.holding_secrets(&open.environment);

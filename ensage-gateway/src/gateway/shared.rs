@@ -1,6 +1,5 @@
 //! What all threads of a gateway share.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,76 +8,24 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, SessionEvent};
-use ensage_creds::{KeySource, Placeholders, Secret, Secrets, Slot, Source, Unavailable, Vault};
-use ensage_endpoint::catalogue::{Catalogue, Matcher};
+use ensage_creds::{KeySource, Placeholders, Secret, Secrets, Source, Unavailable, Vault};
 use ensage_endpoint::peers::Peers;
 use ensage_endpoint::proc::{Digests, ProcessKey};
 use ensage_policy::model::{self, Credential};
 use ensage_policy::{Policy, Reason};
-use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
 
+use super::generation::{Generation, environment};
 use super::{Again, StartError};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
 use crate::session::{Session, Sessions};
 use crate::state::StateFolder;
-use crate::upstream::{self, SetupError};
+use crate::telemetry::chain;
 
 /// Label under which the audit log's signing key is sealed.
 const AUDIT_KEY: &str = "audit.key";
-
-/// One policy and what is made of it once, not for each request.
-pub(crate) struct Generation {
-    /// The policy.
-    pub(crate) policy: Arc<Policy>,
-    /// The client side of TLS.
-    pub(crate) tls: Arc<ClientConfig>,
-    /// Definitions of agents in force.
-    pub(crate) matchers: Vec<Matcher>,
-    slots: HashMap<Arc<str>, Vec<Slot>>,
-}
-
-impl Generation {
-    fn new(policy: Policy, own_ca: &CertificateDer<'_>) -> Result<Self, SetupError> {
-        let policy = Arc::new(policy);
-        let slots = |c: &Arc<Credential>| {
-            (c.name.clone(), c.slots.iter().filter_map(crate::flow::creds_slot).collect::<Vec<_>>())
-        };
-        Ok(Self {
-            tls: Arc::new(upstream::client_config(&policy, own_ca)?),
-            matchers: matchers(&policy),
-            slots: policy.credentials.iter().map(slots).collect(),
-            policy,
-        })
-    }
-
-    /// The slots of a credential, as ensage-creds writes them.
-    pub(crate) fn slots(&self, credential: &str) -> &[Slot] {
-        self.slots.get(credential).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// The configuration's definitions, and the catalogue's that it does not override.
-pub(crate) fn matchers(policy: &Policy) -> Vec<Matcher> {
-    let own = |name: &str| policy.agents.iter().any(|a| *a.name == *name);
-    let mut all = if policy.gateway.catalogue { Catalogue::builtin().matchers(&own) } else { Vec::new() };
-    for a in &policy.agents {
-        let mut m = Matcher::new(a.name.clone());
-        if let Some(glob) = a.exe.clone() {
-            m = m.exe(move |path| glob.matches(path));
-        }
-        if let Some(glob) = a.script.clone() {
-            m = m.script(move |path| glob.matches(path));
-        }
-        if !a.sha256.is_empty() {
-            m = m.sha256(a.sha256.clone());
-        }
-        all.push(m);
-    }
-    all
-}
 
 /// The gateway's state; one `Arc` of it in every thread.
 pub(crate) struct Shared {
@@ -415,11 +362,6 @@ impl Shared {
         self.sessions.has_root(key)
     }
 
-    /// The vault's state in one word of interface section 5.
-    pub(crate) fn vault_state(&self) -> &'static str {
-        "open"
-    }
-
     /// Which of these variables hold a secret that the vault or the gateway's environment has.
     pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
         let policy = self.policy();
@@ -430,18 +372,6 @@ impl Shared {
             .map(|(name, _)| name.clone())
             .collect()
     }
-}
-
-/// The variables that credentials name, read once.
-fn environment(policy: &Policy) -> Vec<(String, std::ffi::OsString)> {
-    policy
-        .credentials
-        .iter()
-        .filter_map(|c| match &c.source {
-            model::Source::Env(name) => std::env::var_os(name).map(|v| (name.clone(), v)),
-            model::Source::Vault => None,
-        })
-        .collect()
 }
 
 /// The key that signs heads, sealed beside the log; made on first use.
@@ -467,15 +397,4 @@ fn audit_key(state: &Path, vault: &Vault) -> Result<[u8; 32], StartError> {
         }
         Err(e) => Err(StartError::State(e)),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -92,7 +92,7 @@ impl Eyes {
         self.ended.retain(|id, _| all.iter().any(|s| s.id == *id));
         shared.refresh_vault();
         self.sweeps = self.sweeps.wrapping_add(1);
-        if self.sweeps % 64 == 0 {
+        if self.sweeps.is_multiple_of(64) {
             shared.placeholders.sweep(SystemTime::now());
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ensage_policy::Scheme;
 use ensage_policy::authority::Authority;
 use hyper::client::conn::http1::SendRequest;
+use ipnet::IpNet;
 
 use crate::flow::OutBody;
 use crate::gate::Watch;
@@ -28,6 +29,8 @@ pub(crate) struct PoolKey {
     pub(crate) credential: Option<Arc<str>>,
     /// The policy generation whose trust anchors and addresses were checked.
     pub(crate) generation: u64,
+    /// The special-purpose ranges that were open when its address was checked.
+    pub(crate) opened: Vec<IpNet>,
 }
 
 /// One connection: the sender, its response gate, and where it leads.
@@ -40,10 +43,13 @@ pub(crate) struct Lease {
     pub(crate) peer: SocketAddr,
 }
 
+/// Each with the moment it became idle, the newest last.
+type Idle = HashMap<PoolKey, Vec<(Lease, Instant)>>;
+
 /// The idle connections of one session; single-threaded like everything of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
-    idle: Rc<RefCell<HashMap<PoolKey, Vec<(Lease, Instant)>>>>,
+    idle: Rc<RefCell<Idle>>,
 }
 
 impl Pool {

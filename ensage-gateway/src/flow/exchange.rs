@@ -1,0 +1,301 @@
+//! What an exchange knows of itself on its way.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use ensage_audit::{Alarm, Draft, Fragment, Seq};
+use ensage_mcp::mcp::Message;
+use ensage_mcp::{Revision, llm};
+use ensage_policy::authority::Authority;
+use ensage_policy::judge::{Denial, HeadPermit, Route, RouteKind, ToolFilter};
+use ensage_policy::{Mode, Policy, Reason};
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::body::UpSeen;
+use super::identify::{Client, Conn, Member, Via};
+use super::reply::Form;
+use super::request::Target;
+use super::respond::{Allow, Expected};
+use super::scan::{Held, McpSessions};
+use crate::gateway::{Generation, Shared};
+use crate::session::Session;
+
+/// One request from its head to its record. Whatever happens to it, it is recorded once: dropped unfinished, it was
+/// the client that left, or the session that ended.
+pub(crate) struct Exchange {
+    /// The decision's id, which refusals carry in `ensage-decision`.
+    pub(crate) call: Uuid,
+    /// The generation that judges it.
+    pub(crate) generation: Arc<Generation>,
+    /// The policy of that generation.
+    pub(crate) policy: Arc<Policy>,
+    /// In whose words a refusal is told.
+    pub(crate) form: Form,
+    /// What a passing body has shown.
+    pub(crate) up: Rc<UpSeen>,
+    /// How the answer must be read.
+    pub(crate) expected: Expected,
+    pub(super) tools: Option<ToolFilter>,
+    pub(super) held: Option<Held>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) exchange: Uuid,
+    pub(super) connection: Uuid,
+    pub(super) started: Instant,
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) member: Option<Rc<Member>>,
+    pub(super) process: Option<Fragment>,
+    pub(super) facts: Facts,
+    pub(super) state: State,
+}
+
+/// How far the records of an exchange are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing is decided.
+    Open,
+    /// Let through; its `call` is in the log.
+    Decided(Seq),
+    /// Nothing more is to be written.
+    Closed,
+}
+
+/// What records say of a call.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) kind: &'static str,
+    pub(super) server: Option<Authority>,
+    pub(super) asked: Option<String>,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) method: String,
+    pub(super) scheme: Option<&'static str>,
+    pub(super) path: Option<String>,
+    pub(super) mcp_server: Option<Arc<str>>,
+    pub(super) message: Option<Box<MessageFacts>>,
+    pub(super) provider: Option<Arc<str>>,
+    pub(super) model: Option<String>,
+    pub(super) provider_tools: Vec<String>,
+    pub(super) credential: Option<(Arc<str>, &'static str)>,
+    pub(super) rule: Option<Arc<str>>,
+    pub(super) would: Option<Box<Denial>>,
+    pub(super) status: Option<u16>,
+    pub(super) up: u64,
+    pub(super) down: u64,
+    pub(super) scrubbed: u64,
+    pub(super) seen: Option<Box<llm::anthropic::Seen>>,
+}
+
+pub(super) struct MessageFacts {
+    pub(super) method: String,
+    pub(super) revision: &'static str,
+    pub(super) id: Option<String>,
+    pub(super) tool: Option<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) resource: Option<String>,
+    pub(super) arguments: Option<(String, u64)>,
+}
+
+impl Exchange {
+    pub(crate) fn begin(conn: &Conn, head: &http::request::Parts) -> Self {
+        let generation = conn.shared.generation();
+        let facts = Facts { kind: "http", method: head.method.as_str().to_owned(), ..Facts::default() };
+        Self {
+            call: Uuid::now_v7(),
+            policy: generation.policy.clone(),
+            generation,
+            form: Form::Http,
+            up: Rc::default(),
+            expected: Expected::Opaque,
+            tools: None,
+            held: None,
+            shared: conn.shared.clone(),
+            exchange: Uuid::now_v7(),
+            connection: conn.id,
+            started: Instant::now(),
+            session: None,
+            member: None,
+            process: match &conn.client {
+                Client::Member(m) => m.facts.process.clone(),
+                Client::Stranger(s) => s.facts.process.clone(),
+            },
+            facts,
+            state: State::Open,
+        }
+        .scheme(&conn.via)
+    }
+
+    fn scheme(mut self, via: &Via) -> Self {
+        if let Via::Tunnel { authority, scheme, .. } = via {
+            self.facts.scheme = Some(scheme.code());
+            self.facts.server = Some(authority.clone());
+        }
+        self
+    }
+
+    /// The session is known.
+    pub(crate) fn member(&mut self, member: &Rc<Member>) {
+        member.session.streams.fetch_add(1, Ordering::Relaxed);
+        self.session = Some(member.session.clone());
+        self.member = Some(member.clone());
+    }
+
+    /// The request could not be read; there is no method to record.
+    pub(crate) fn unread(&mut self) {
+        self.facts.method.clear();
+    }
+
+    /// The authority and path are known.
+    pub(crate) fn server(&mut self, target: &Target) {
+        self.facts.server = Some(target.authority.clone());
+        self.facts.scheme = Some(target.scheme.code());
+        self.facts.path = Some(ensage_creds::mask_text(target.path.as_str()).into_owned());
+    }
+
+    /// The target of a CONNECT.
+    pub(crate) fn connect_target(&mut self, authority: &Authority) {
+        self.facts.kind = "connect";
+        self.facts.server = Some(authority.clone());
+    }
+
+    /// A CONNECT that is let through is no call: its requests are.
+    pub(crate) fn tunnelled(mut self) {
+        self.state = State::Closed;
+    }
+
+    /// Something that somebody must look at, whatever becomes of this exchange.
+    pub(crate) fn alarm(&self, reason: Reason) {
+        let session = self.session.as_ref().map(|s| s.fragment(self.mode()));
+        let alarm = Alarm { reason: reason.code(), call: Some(self.call), session, message: None };
+        self.shared.note(&Draft::alarm(reason.severity().code(), &alarm));
+    }
+
+    /// What the client asked for could not be read as an authority; a hidden answer still repeats it.
+    pub(crate) fn asked(&mut self, raw: &str) {
+        let host = raw.rsplit_once(':').map_or(raw, |(host, _)| host);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        self.facts.asked = Some(host.chars().take(255).filter(|c| plain(*c)).collect());
+    }
+
+    /// The name that a hidden answer repeats: the one that the client itself sent, in its one spelling.
+    pub(crate) fn asked_name(&self) -> String {
+        let spelled = self.facts.server.as_ref().map(|a| a.host.to_string());
+        spelled.or_else(|| self.facts.asked.clone()).unwrap_or_else(|| "-".to_owned())
+    }
+
+    pub(crate) fn form(&mut self, form: Form) {
+        self.form = form;
+    }
+
+    pub(crate) fn route(&mut self, route: &Route) {
+        match route.kind() {
+            RouteKind::Mcp { server } => {
+                self.facts.kind = "mcp";
+                self.facts.mcp_server = Some(server.clone());
+            }
+            RouteKind::Llm { provider, .. } => {
+                self.facts.kind = "llm";
+                self.facts.provider = Some(provider.clone());
+            }
+            RouteKind::Http | RouteKind::Unlisted => {}
+        }
+    }
+
+    pub(crate) fn mcp_server(&mut self, server: &Arc<str>) {
+        self.facts.mcp_server = Some(server.clone());
+    }
+
+    pub(crate) fn mcp_message(&mut self, m: &Message) {
+        self.facts.message = Some(Box::new(MessageFacts {
+            method: m.method.name().to_owned(),
+            revision: m.revision.as_str(),
+            id: m.id.as_ref().map(|id| id.text().to_owned()),
+            tool: m.tool.clone(),
+            prompt: m.prompt.clone(),
+            resource: m.resource_uris.first().map(|u| ensage_creds::mask_text(u).into_owned()),
+            arguments: m.arguments.as_ref().map(|a| (a.sha256.clone(), a.range.end.saturating_sub(a.range.start))),
+        }));
+    }
+
+    pub(crate) fn inference(&mut self, r: &llm::Request) {
+        self.facts.model = r.models.first().cloned();
+        self.facts.provider_tools.clone_from(&r.provider_tools);
+    }
+
+    /// Placeholders in the JSON of a governed message were overwritten.
+    pub(crate) fn masked(&mut self, credential: Option<Arc<str>>) {
+        if let Some(name) = credential {
+            self.facts.credential = Some((name, "masked"));
+        }
+    }
+
+    pub(crate) fn credential(&mut self, name: &Arc<str>, action: &'static str) {
+        self.facts.credential = Some((name.clone(), action));
+    }
+
+    pub(crate) fn expect(&mut self, expected: Expected) {
+        self.expected = expected;
+    }
+
+    pub(crate) fn permitted(&mut self, permit: &HeadPermit) {
+        self.facts.rule = permit.rule().map(|r| r.path.clone());
+        self.facts.would = permit.would().cloned().map(Box::new);
+    }
+
+    pub(crate) fn status(&mut self, status: StatusCode) {
+        self.facts.status = Some(status.as_u16());
+    }
+
+    pub(crate) fn scrubbed(&mut self, more: u64) {
+        self.facts.scrubbed += more;
+    }
+
+    pub(crate) fn down(&mut self, more: u64) {
+        self.facts.down += more;
+    }
+
+    /// Where the revision that this exchange's server agrees on is remembered.
+    pub(crate) fn mcp_room(&self) -> Option<(Rc<McpSessions>, Arc<str>)> {
+        Some((self.member.as_ref()?.mcp.clone(), self.facts.mcp_server.clone()?))
+    }
+
+    /// The revision of a stream that answers no message: what the server agreed on, or the latest that has streams.
+    pub(crate) fn mcp_revision(&self) -> Revision {
+        let known = self.mcp_room().and_then(|(room, server)| room.negotiated(&server));
+        known.unwrap_or(Revision::V2025_11_25)
+    }
+
+    /// Which tools the answer may list.
+    pub(crate) fn show(&mut self, tools: ToolFilter) {
+        self.tools = Some(tools);
+    }
+
+    /// Takes the filter for the answer; without one nothing is listed.
+    pub(crate) fn tool_filter(&mut self) -> Allow {
+        match self.tools.take() {
+            Some(tools) => Box::new(move |name| tools.shows(name)),
+            None => Box::new(|_| false),
+        }
+    }
+
+    /// Bytes that were judged count as held until the exchange is over.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// The session's MCP sessions, for what an answer teaches.
+    pub(crate) fn learn(&self, id: Option<&str>, revision: Option<ensage_mcp::Revision>) {
+        if let (Some(member), Some(server)) = (&self.member, &self.facts.mcp_server) {
+            member.mcp.learn(server, id, revision);
+        }
+    }
+
+    /// The mode of the session's enclave at this moment.
+    pub(super) fn mode(&self) -> Mode {
+        let name = self.session.as_ref().map(|s| &s.opening.enclave);
+        let enclave = self.policy.enclaves.iter().find(|e| Some(&e.name) == name);
+        enclave.map_or(self.policy.gateway.mode, |e| e.mode)
+    }
+}
