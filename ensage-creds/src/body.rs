@@ -76,7 +76,7 @@ impl BodySearch {
         if kept > 0 {
             let reach = chunk.len().min(SPELLED_BYTES_MAX);
             self.tail.extend_from_slice(chunk.get(..reach).unwrap_or_default());
-            find::tokens(&self.tail).filter(|hit| hit.start < kept && hit.end > kept).for_each(&mut judge);
+            find::tokens(&self.tail).filter(|hit| hit.end > kept).for_each(&mut judge);
             self.tail.truncate(kept);
         }
         find::tokens(chunk).for_each(&mut judge);

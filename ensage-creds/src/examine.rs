@@ -350,7 +350,7 @@ fn slot_of(at: At<'_>, bytes: &[u8], hit: &Hit, prefix: &str) -> Option<Slot> {
         Some(rest) => (Slot::Bearer, rest),
         None => (Slot::Header(name.clone()), bytes),
     };
-    let alone = hit.is_plain() && hit.end == bytes.len() && rest.strip_prefix(prefix.as_bytes()) == Some(&hit.token);
+    let alone = rest.strip_prefix(prefix.as_bytes()) == Some(&hit.token);
     alone.then_some(slot)
 }
 

@@ -45,13 +45,6 @@ pub(crate) enum Outline {
     Blurred,
 }
 
-impl Hit {
-    /// Says whether each character stands for itself.
-    pub(crate) const fn is_plain(&self) -> bool {
-        self.end - self.start == TOKEN_BYTES
-    }
-}
-
 /// All of them, from left to right, none overlapping.
 pub(crate) fn tokens(bytes: &[u8]) -> impl Iterator<Item = Hit> + '_ {
     // One pass tells most values from those worth a search: neither escapes nor an underscore.

@@ -86,6 +86,20 @@ fn a_messages_placeholder_is_overwritten_and_the_json_stays() {
 }
 
 #[test]
+fn a_prefix_is_overwritten_in_every_spelling() {
+    // `6` is `%36` and `\u0036`, whose last byte is a `6` too.
+    let table = Placeholders::new();
+    let expires = NOW + Duration::from_secs(60);
+    let grant = Grant { credential: "k6".into(), scope: Scope::Session([1; 16]), expires };
+    let p = table.mint("k6-6", grant).unwrap();
+    for ways in [&[0][..], &[1], &[2], &[0, 1, 2]] {
+        let mut body = spell(&p, ways).into_bytes();
+        mask_json(&mut body, &ME, &table, NOW).unwrap();
+        assert!(body.iter().all(|&b| b == b'*'), "{ways:?} {}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
 fn anothers_placeholder_in_a_message_is_misuse() {
     let (table, p) = table();
     let check = |who: &Who<'_>, text: &str, now, expected: &Result<usize, Misuse>| {

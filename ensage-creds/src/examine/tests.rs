@@ -139,7 +139,10 @@ fn f3_every_spelling_counts() {
             rig.check(&format!("/?a={spelled}"), &[], "wrong_slot github");
         }
     }
-    for user in ["", "x", "xy", "x-access-token"] {
+    // `??>` is `Pz8+` in one alphabet and `Pz8-` in the other.
+    let url_safe = BASE64_STANDARD.encode(format!("??>:{p}")).replace('+', "-");
+    rig.check("/", &[("authorization", &format!("Basic {url_safe}"))], "wrong_slot github");
+    for user in ["", "x", "xy", "x-access-token", "??>"] {
         let encoded = BASE64_STANDARD.encode(format!("{user}:{p}"));
         rig.check("/", &[("authorization", &format!("basic  {encoded}"))], "wrong_slot github");
         rig.check("/", &[("proxy-authorization", &format!("Basic {encoded}"))], "wrong_slot github");
