@@ -179,11 +179,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A text file of the repository.
+/// A file of the repository.
 #[derive(Clone, Debug)]
 pub struct File {
     /// From the root, with `/`.
     pub path: String,
+    /// Empty if it is not UTF-8.
     pub text: String,
 }
 
@@ -217,9 +218,9 @@ impl Tree {
         )?;
         let mut files = Vec::new();
         for path in String::from_utf8(listed).context("git listed a name that is not UTF-8")?.split_terminator('\0') {
-            // Pictures and archives are not text; a file that is gone from the work tree is nobody's fault.
-            if let Ok(text) = std::fs::read_to_string(root.join(path)) {
-                files.push(File { path: path.to_owned(), text });
+            // A file that is gone from the work tree is nobody's fault; one that is not text has a name only.
+            if let Ok(bytes) = std::fs::read(root.join(path)) {
+                files.push(File { path: path.to_owned(), text: String::from_utf8(bytes).unwrap_or_default() });
             }
         }
         ensure!(files.iter().any(|file| file.path == "Cargo.toml"), "git lists no Cargo.toml in {}", root.display());
