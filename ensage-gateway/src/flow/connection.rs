@@ -156,6 +156,7 @@ impl Link<'_> {
             client: self.client.clone(),
             via,
             gate,
+            watchman: Rc::default(),
         })
     }
 }
@@ -180,7 +181,8 @@ async fn proxy(link: &Link<'_>, stream: TcpStream) -> Option<(Prefixed<TcpStream
     let mut served = builder(link.worker).serve_connection(TokioIo::new(gate), service);
     // An error here is as good as an end: where the gate refused a head of which a part was shown, hyper sees a stream
     // that broke off, and the client must still be told.
-    let _ = poll_fn(|cx| served.poll_without_shutdown(cx)).await;
+    // Ok or error alike: only a revocation leaves nothing to say.
+    let _ = unless_revoked(&conn, poll_fn(|cx| served.poll_without_shutdown(cx))).await?;
     let tunnel = asked.borrow_mut().take();
     let parts = served.into_parts();
     let (mut stream, carried) = parts.io.into_inner().into_parts();
@@ -190,6 +192,15 @@ async fn proxy(link: &Link<'_>, stream: TcpStream) -> Option<(Prefixed<TcpStream
             told(&conn, &mut stream).await;
             None
         }
+    }
+}
+
+/// Serves until the running call may no longer run; what is dropped then is cut, without a last chunk.
+pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Output = T>) -> Option<T> {
+    let Client::Member(member) = &conn.client else { return Some(serving.await) };
+    tokio::select! {
+        done = serving => Some(done),
+        () = conn.watchman.revoked(member, || conn.shared.policy()) => None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::identify::{Client, Conn, Member, Via};
 use super::reply::Form;
 use super::request::Target;
 use super::respond::{Allow, Expected};
+use super::revoke::{Content, Watchman};
 use super::scan::{Held, McpSessions};
 use crate::gateway::{Generation, Shared};
 use crate::session::Session;
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     pub(crate) up: Rc<UpSeen>,
     /// How the answer must be read.
     pub(crate) expected: Expected,
+    /// Told when this exchange is over.
+    pub(super) watchman: Rc<Watchman>,
     pub(super) tools: Option<ToolFilter>,
     pub(super) held: Option<Held>,
     pub(super) shared: Arc<Shared>,
@@ -109,6 +112,7 @@ impl Exchange {
             form: Form::Http,
             up: Rc::default(),
             expected: Expected::Opaque,
+            watchman: conn.watchman.clone(),
             tools: None,
             held: None,
             shared: conn.shared.clone(),
@@ -265,6 +269,15 @@ impl Exchange {
     pub(crate) fn mcp_revision(&self) -> Revision {
         let known = self.mcp_room().and_then(|(room, server)| room.negotiated(&server));
         known.unwrap_or(Revision::V2025_11_25)
+    }
+
+    /// What the body said, for whoever judges it again.
+    pub(crate) fn content(&self) -> Content {
+        match &self.expected {
+            Expected::Opaque | Expected::McpStream => Content::Unread,
+            Expected::Mcp(message) => Content::Mcp(message.clone()),
+            Expected::Anthropic(request) => Content::Llm(request.clone()),
+        }
     }
 
     /// Which tools the answer may list.

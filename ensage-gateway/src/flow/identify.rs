@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::exchange::Exchange;
 use super::reply::Stop;
+use super::revoke::Watchman;
 use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::session::{Life, Session};
@@ -31,6 +32,8 @@ pub(crate) struct Conn {
     pub(crate) via: Via,
     /// The gate below hyper; told when an exchange is answered.
     pub(crate) gate: Watch,
+    /// Holds the running call against new policies.
+    pub(crate) watchman: Rc<Watchman>,
 }
 
 /// How requests arrive on a connection.

@@ -19,6 +19,7 @@ mod record;
 mod reply;
 mod request;
 mod respond;
+mod revoke;
 mod scan;
 mod substitute;
 mod tunnel;
@@ -112,6 +113,7 @@ async fn judged(
 
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
     x.recordable()?;
+    conn.watchman.begin(&member, head.method.clone(), &target, x.content());
     let (generation, up) = (x.generation.clone(), x.up.clone());
     let answer = {
         let mut sending = pin!(forward::send(conn, &generation, &up, &member, outbound));

@@ -186,12 +186,17 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.watchman.end();
         if self.state != State::Closed {
             let over = self.session.as_ref().is_some_and(|s| s.life() != Life::Open);
-            let outcome = match (over, self.shared.is_stopping()) {
-                (true, _) => "session_ended",
-                (false, true) => "gateway_stopped",
-                (false, false) => "client_gone",
+            let outcome = if self.watchman.was_revoked() {
+                "revoked"
+            } else if over {
+                "session_ended"
+            } else if self.shared.is_stopping() {
+                "gateway_stopped"
+            } else {
+                "client_gone"
             };
             self.gone(outcome);
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ensage_creds::Scrubber;
 use ensage_mcp::Revision;
 use ensage_mcp::filter::{Ask, ResponseFilter};
+use ensage_mcp::llm::Request;
 use ensage_mcp::llm::anthropic::{Framing, Observer, Seen};
 use ensage_mcp::mcp::{Message, Method};
 use ensage_policy::Reason;
@@ -32,11 +33,11 @@ pub(crate) enum Expected {
     /// It is not read.
     Opaque,
     /// The answer to one MCP message.
-    Mcp(Box<Message>),
+    Mcp(Rc<Message>),
     /// A stream of an MCP server that answers nothing (GET), or the answer to a DELETE.
     McpStream,
     /// An answer of Anthropic Messages.
-    Anthropic,
+    Anthropic(Rc<Request>),
 }
 
 /// Tells which tools are listed.
@@ -315,7 +316,7 @@ impl Prepared {
 /// The filter of an MCP answer, by what was asked.
 fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<Filter>>, Stop> {
     let ask = match &x.expected {
-        Expected::Opaque | Expected::Anthropic => return Ok(None),
+        Expected::Opaque | Expected::Anthropic(_) => return Ok(None),
         Expected::Mcp(message) => Ask::from(&**message),
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };
@@ -332,7 +333,7 @@ fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<F
 }
 
 fn observer(x: &Exchange, headers: &HeaderMap) -> Option<Box<Observer>> {
-    if !matches!(x.expected, Expected::Anthropic) {
+    if !matches!(x.expected, Expected::Anthropic(_)) {
         return None;
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");

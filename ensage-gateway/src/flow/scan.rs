@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ async fn mcp_body(
     note(x, &message);
     let proof = trial.message(route, &message)?;
     x.show(trial.tool_filter(route));
-    x.expect(Expected::Mcp(Box::new(message)));
+    x.expect(Expected::Mcp(Rc::new(message)));
     x.hold(held);
     Ok(OutBody::judged(bytes, proof))
 }
@@ -213,7 +214,7 @@ async fn llm_body(
     let request = reader.finish().map_err(|error| trial.unreadable_llm(route, &error))?;
     x.inference(&request);
     let proof = trial.inference(route, &request)?;
-    x.expect(Expected::Anthropic);
+    x.expect(Expected::Anthropic(Rc::new(request)));
     x.hold(held);
     Ok(OutBody::judged(bytes, proof))
 }

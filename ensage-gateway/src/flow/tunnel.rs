@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::body::ReplyBody;
-use super::connection::{Link, Tunnel, builder};
+use super::connection::{Link, Tunnel, builder, unless_revoked};
 use super::exchange::Exchange;
 use super::identify::{self, Client, Conn, Via};
 use super::prefixed::Prefixed;
@@ -179,7 +179,9 @@ where
         service_fn(move |request: Request<Incoming>| Box::pin(super::exchange(conn.clone(), request)))
     };
     let mut served = builder(link.worker).serve_connection(TokioIo::new(gate), service);
-    let _ = poll_fn(|cx| served.poll_without_shutdown(cx)).await;
+    if unless_revoked(&conn, poll_fn(|cx| served.poll_without_shutdown(cx))).await.is_none() {
+        return;
+    }
     let (mut io, _) = served.into_parts().io.into_inner().into_parts();
     told(&conn, &mut io).await;
 }
