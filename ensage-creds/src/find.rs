@@ -55,7 +55,8 @@ pub(crate) fn tokens(bytes: &[u8]) -> impl Iterator<Item = Hit> + '_ {
         let candidates = candidates.as_mut()?;
         for candidate in candidates {
             let first = candidate.start().saturating_sub(MARK_BYTES_MAX).max(from);
-            let hit = (first..=candidate.start()).find_map(|start| token_at(bytes, start));
+            // To its end: in `%6ens_…` the `e` is the escape's last digit, and a token's first character.
+            let hit = (first..candidate.end()).find_map(|start| token_at(bytes, start));
             if let Some(hit) = hit {
                 from = hit.end;
                 return Some(hit);
@@ -188,6 +189,8 @@ mod tests {
             check(&format!("%6e%6e\\u0065{before}{}{}", json(char), percent(after)), &[(12, 12 + 81 - 2 * at)]);
             check(&format!("{before}-{after}"), &[]);
         }
+        check(&format!("%6{TOKEN}"), &[(2, 28)]);
+        check(&format!("\\u006{TOKEN}"), &[(5, 31)]);
         check(&TOKEN[..25], &[]);
         check(&TOKEN.replace("ens", "ENS"), &[]);
         check("ens_0123456789ABCDEFGHIJa%", &[]);
