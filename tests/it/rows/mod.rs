@@ -1,0 +1,4 @@
+//! The threat rows: attacks by raw bytes, each beside its benign twin in the same rig.
+
+mod authority;
+mod lab;

@@ -1,0 +1,100 @@
+//! Certificates: a test CA, good leaves, and one of each bad kind.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// A certificate authority of a test.
+pub struct Ca {
+    /// Its certificate.
+    pub pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A server's certificate and key.
+pub struct Leaf {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It signed itself.
+    SelfSigned,
+    /// Its time is over.
+    Expired,
+    /// It is not valid yet.
+    NotYetValid,
+    /// It is for another name.
+    WrongName,
+    /// Nobody knows who signed it.
+    UnknownRoot,
+}
+
+impl Ca {
+    /// Makes one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "ensage test CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// A good certificate for these names.
+    #[must_use]
+    pub fn leaf(&self, names: &[&str]) -> Leaf {
+        self.signed(params(names))
+    }
+
+    /// A certificate for `name` that must be refused.
+    #[must_use]
+    pub fn bad(&self, name: &str, fault: Fault) -> Leaf {
+        let mut wanted = params(&[name]);
+        match fault {
+            Fault::SelfSigned => {
+                let key = KeyPair::generate().unwrap();
+                let certificate = wanted.self_signed(&key).unwrap();
+                Leaf { chain: vec![certificate.der().clone()], key: pkcs8(&key) }
+            }
+            Fault::Expired => {
+                (wanted.not_before, wanted.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+                self.signed(wanted)
+            }
+            Fault::NotYetValid => {
+                (wanted.not_before, wanted.not_after) = (date_time_ymd(2090, 1, 1), date_time_ymd(2091, 1, 1));
+                self.signed(wanted)
+            }
+            Fault::WrongName => self.leaf(&["other.test"]),
+            Fault::UnknownRoot => Self::new().leaf(&[name]),
+        }
+    }
+
+    fn signed(&self, wanted: CertificateParams) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = wanted.signed_by(&key, &self.issuer).unwrap();
+        Leaf { chain: vec![certificate.der().clone()], key: pkcs8(&key) }
+    }
+}
+
+impl Default for Ca {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "ensage test origin");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params
+}
+
+fn pkcs8(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivatePkcs8KeyDer::from(key.serialize_der()).into()
+}

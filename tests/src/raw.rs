@@ -1,0 +1,257 @@
+//! A client that sends exactly the bytes it is told to.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::answer::{self, Answer, Unsaid};
+use crate::spawn::Quiet;
+use crate::wait::DEADLINE;
+
+/// Why there is no TLS.
+pub type TlsError = io::Error;
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The trust in one PEM file.
+///
+/// # Panics
+/// If it holds no certificate.
+#[must_use]
+pub fn roots_of(pem: &Path) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(pem).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    roots
+}
+
+/// A connection to the gateway, and what runs inside it.
+pub struct Raw {
+    io: BufReader<Io>,
+    quiet: Option<Quiet>,
+}
+
+enum Io {
+    Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Io {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(s) => s.read(buffer),
+            Self::Tls(s) => s.read(buffer),
+        }
+    }
+}
+
+impl Raw {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    #[must_use]
+    pub fn open(gateway: SocketAddr) -> Self {
+        let quiet = Quiet::new();
+        let stream = TcpStream::connect(gateway).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { io: BufReader::new(Io::Tcp(stream)), quiet: Some(quiet) }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self.io.get_ref() {
+            Io::Tcp(s) => s,
+            Io::Tls(s) => &s.sock,
+        }
+    }
+
+    /// The socket, for another process to hold too.
+    ///
+    /// # Panics
+    /// If it can't be duplicated.
+    #[must_use]
+    pub fn duplicate(&self) -> TcpStream {
+        self.tcp().try_clone().unwrap()
+    }
+
+    /// The client's own address.
+    ///
+    /// # Panics
+    /// If the socket has none.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.tcp().local_addr().unwrap()
+    }
+
+    /// Sends CONNECT with these further header lines, and reads the answer.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn connect(&mut self, target: &str, lines: &str) -> Answer {
+        self.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{lines}\r\n").as_bytes());
+        let head = answer::head(&mut self.io).unwrap().expect("an answer to CONNECT");
+        let mut answer = Answer { status: status(&head), head, ..Answer::default() };
+        self.quiet = None;
+        if answer.status != 200 {
+            answer::body(&mut answer, &mut self.io, Unsaid::Close).unwrap();
+        }
+        answer
+    }
+
+    /// Begins TLS with this name as SNI.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn tls(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
+        self.handshake(roots, name, true)
+    }
+
+    /// Begins TLS without SNI.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn tls_without_sni(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
+        self.handshake(roots, name, false)
+    }
+
+    fn handshake(self, roots: &RootCertStore, name: &str, sni: bool) -> Result<Self, TlsError> {
+        assert!(self.io.buffer().is_empty(), "bytes before the handshake");
+        let Self { io, quiet } = self;
+        let Io::Tcp(mut stream) = io.into_inner() else { panic!("TLS inside TLS") };
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        config.enable_sni = sni;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        session.complete_io(&mut stream)?;
+        Ok(Self { io: BufReader::new(Io::Tls(Box::new(StreamOwned::new(session, stream)))), quiet })
+    }
+
+    /// The certificate that the gateway showed, in DER.
+    #[must_use]
+    pub fn leaf(&self) -> Option<Vec<u8>> {
+        match self.io.get_ref() {
+            Io::Tcp(_) => None,
+            Io::Tls(s) => Some(s.conn.peer_certificates()?.first()?.to_vec()),
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).unwrap();
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.io.get_mut() {
+            Io::Tcp(s) => s.write_all(bytes),
+            Io::Tls(s) => s.write_all(bytes).and_then(|()| s.flush()),
+        }
+    }
+
+    /// Sends bytes in pieces of this size, each in a packet of its own.
+    ///
+    /// # Panics
+    /// If the connection is gone.
+    pub fn send_in_pieces(&mut self, bytes: &[u8], size: usize) {
+        for piece in bytes.chunks(size) {
+            self.send(piece);
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn end(&mut self) {
+        let _ = self.tcp().shutdown(Shutdown::Write);
+    }
+
+    /// The next answer, by its framing.
+    ///
+    /// # Panics
+    /// If it breaks off.
+    pub fn answer(&mut self) -> Answer {
+        self.try_answer("GET").unwrap().expect("an answer")
+    }
+
+    /// The next answer, to a request of this method; `None` at the end.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn try_answer(&mut self, method: &str) -> io::Result<Option<Answer>> {
+        let Some(mut answer) = self.answer_head()? else { return Ok(None) };
+        let bodyless = method == "HEAD" || matches!(answer.status, 100..=199 | 204 | 304);
+        if !bodyless {
+            answer::body(&mut answer, &mut self.io, Unsaid::Close)?;
+        }
+        Ok(Some(answer))
+    }
+
+    /// The head of the next answer, its body unread.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn answer_head(&mut self) -> io::Result<Option<Answer>> {
+        let head = answer::head(&mut self.io)?;
+        self.quiet = None;
+        Ok(head.map(|head| Answer { status: status(&head), head, ..Answer::default() }))
+    }
+
+    /// The next chunk of a chunked body, empty at its end.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let size = answer::line(&mut self.io)?;
+        let size = usize::from_str_radix(&size, 16).map_err(io::Error::other)?;
+        let mut chunk = vec![0; size];
+        self.io.read_exact(&mut chunk)?;
+        answer::line(&mut self.io)?;
+        Ok(chunk)
+    }
+
+    /// Everything until the other side closes; a reset is an end too.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.io.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => rest.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("not closed; so far: {rest:?}"),
+                Err(_) => break,
+            }
+        }
+        self.quiet = None;
+        rest
+    }
+}
+
+fn status(head: &str) -> u16 {
+    head.strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|code| code.parse().ok())
+        .unwrap_or_else(|| panic!("no answer: {head:?}"))
+}
