@@ -282,7 +282,8 @@ impl Inspector {
         match self.head.read(window, &self.limits)? {
             Step::Took(taken) => Ok(taken),
             Step::Ended(taken) => {
-                self.state = self.body()?;
+                // What speaks against a whole head is told of its last byte, however the head was cut.
+                self.state = self.body().map_err(|fault| Fault { ahead: taken.saturating_sub(1), ..fault })?;
                 Ok(taken)
             }
         }

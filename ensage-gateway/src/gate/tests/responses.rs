@@ -146,3 +146,12 @@ fn an_answer_needs_a_question() {
     assert_eq!(seen.shown, answer.len(), "the first answer is whole");
     assert_eq!(inspector.violation().unwrap().detail, unasked);
 }
+
+#[test]
+fn what_speaks_against_a_whole_head_has_one_place() {
+    let unasked = b"HTTP/1.1 101 204 No Content\r\n\r\n";
+    let whole = responses(unasked, SMALL, &[Asked::Other], &[usize::MAX]);
+    let bytes = responses(unasked, SMALL, &[Asked::Other], &[1]);
+    assert_eq!(whole.violation, bytes.violation);
+    assert_eq!(whole.violation.map(|v| v.offset), Some(unasked.len() as u64 - 1));
+}
