@@ -55,8 +55,8 @@ pub enum Doubt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
     raw: String,
-    /// Decoded once; the empty ones included. Never empty.
-    segments: Vec<String>,
+    /// The segments decoded once, the empty ones included; none where nothing is encoded, as in most paths.
+    decoded: Vec<String>,
     doubt: Option<Doubt>,
 }
 
@@ -71,19 +71,24 @@ impl RequestPath {
             return Err(if bad.is_control() { PathError::Control } else { PathError::Raw });
         }
         let mut doubt = None;
-        let mut segments = Vec::new();
+        let mut decoded = Vec::new();
+        let encoded = rest.contains('%');
         let mut parts = rest.split('/').peekable();
         while let Some(segment) = parts.next() {
             // An empty last segment is a trailing slash, any other one is `//`.
             if segment.is_empty() && parts.peek().is_some() {
                 doubt = doubt.or(Some(Doubt::EmptySegment));
             }
-            let (decoded, lossy) = decode(segment);
-            doubt = doubt.or(lossy);
-            check(&decoded)?;
-            segments.push(decoded);
+            if encoded {
+                let (text, lossy) = decode(segment);
+                doubt = doubt.or(lossy);
+                check(&text)?;
+                decoded.push(text);
+            } else {
+                check(segment)?;
+            }
         }
-        Ok(Self { raw: raw.to_owned(), segments, doubt })
+        Ok(Self { raw: raw.to_owned(), decoded, doubt })
     }
 
     /// As received.
@@ -99,16 +104,21 @@ impl RequestPath {
     /// True if the glob matches segment by segment; a decoded slash is no separator. Never with a doubt.
     pub fn matches(&self, glob: &Glob) -> bool {
         let pieces = self
-            .segments
-            .iter()
+            .segments()
             .flat_map(|segment| std::iter::once(Piece::Boundary).chain(segment.chars().map(Piece::Inside)));
         self.doubt.is_none() && glob.matches_pieces(pieces)
     }
 
     /// The decoded path, if it is free of doubt and of slashes inside segments.
     pub fn decoded(&self) -> Option<String> {
-        let plain = self.doubt.is_none() && !self.segments.iter().any(|segment| segment.contains('/'));
-        plain.then(|| self.segments.iter().fold(String::new(), |path, segment| path + "/" + segment))
+        let plain = self.doubt.is_none() && !self.segments().any(|segment| segment.contains('/'));
+        plain.then(|| self.segments().fold(String::new(), |path, segment| path + "/" + segment))
+    }
+
+    /// Decoded once, the empty ones included. At least one.
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        let raw = if self.decoded.is_empty() { self.raw.strip_prefix('/') } else { None };
+        raw.into_iter().flat_map(|raw| raw.split('/')).chain(self.decoded.iter().map(String::as_str))
     }
 
     /// How this path stands to the path of a governed endpoint.
@@ -118,21 +128,45 @@ impl RequestPath {
         let Ok(endpoint) = Self::parse(if endpoint.is_empty() { "/" } else { endpoint }) else {
             return Likeness::Other;
         };
+        if !self.is_loosely(&endpoint) {
+            return Likeness::Other;
+        }
         match (self.decoded(), endpoint.decoded()) {
             (Some(mine), Some(its)) if trim(&mine) == trim(&its) => Likeness::Same,
-            _ if self.loose() == endpoint.loose() => Likeness::Near,
-            _ => Likeness::Other,
+            _ => Likeness::Near,
         }
     }
 
     /// The path as the most forgiving server reads it: no parameters, no empty segments, no case.
     pub(crate) fn loose(&self) -> Vec<String> {
-        self.segments
-            .iter()
+        self.pieces().map(str::to_lowercase).collect()
+    }
+
+    /// Whether both are one [`loose`](Self::loose) path.
+    fn is_loosely(&self, other: &Self) -> bool {
+        let (mut mine, mut its) = (self.pieces(), other.pieces());
+        loop {
+            match (mine.next(), its.next()) {
+                (None, None) => return true,
+                (Some(a), Some(b)) if is_same_word(a, b) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &str> {
+        self.segments()
             .flat_map(|segment| segment.split('/'))
-            .map(|piece| piece.split(';').next().unwrap_or(piece).trim().to_lowercase())
+            .map(|piece| piece.split(';').next().unwrap_or(piece).trim())
             .filter(|piece| !piece.is_empty())
-            .collect()
+    }
+}
+
+/// Without case. Some characters outside ASCII have an ASCII letter as their small one.
+fn is_same_word(a: &str, b: &str) -> bool {
+    match a.is_ascii() && b.is_ascii() {
+        true => a.eq_ignore_ascii_case(b),
+        false => a.to_lowercase() == b.to_lowercase(),
     }
 }
 

@@ -36,13 +36,14 @@ pub(super) fn closed<'e>(enclave: &'e Enclave, to: &Authority) -> Option<&'e (Ho
     enclave.closed.iter().find(|(host, _)| host.matches(to) == Fit::Full)
 }
 
-fn entries<'e>(enclave: &'e Enclave, to: &Authority) -> impl Iterator<Item = (Fit, Vec<Scheme>, &'e Rule)> {
+fn entries<'e>(enclave: &'e Enclave, to: &Authority) -> impl Iterator<Item = (Fit, &'e [Scheme], &'e Rule)> {
+    use std::slice::from_ref;
     let mcp = enclave
         .mcp
         .iter()
-        .map(|rule| (HostPattern::exact(rule.host.clone(), rule.port).matches(to), vec![rule.scheme], &rule.rule));
-    let llm = enclave.llm.iter().map(|rule| (rule.host.matches(to), vec![Scheme::Https], &rule.rule));
-    let http = enclave.http.iter().map(|rule| (rule.host.matches(to), rule.schemes.clone(), &rule.rule));
+        .map(|rule| (HostPattern::exact(rule.host.clone(), rule.port).matches(to), from_ref(&rule.scheme), &rule.rule));
+    let llm = enclave.llm.iter().map(|rule| (rule.host.matches(to), from_ref(&Scheme::Https), &rule.rule));
+    let http = enclave.http.iter().map(|rule| (rule.host.matches(to), rule.schemes.as_slice(), &rule.rule));
     mcp.chain(llm).chain(http)
 }
 

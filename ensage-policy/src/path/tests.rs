@@ -121,6 +121,10 @@ fn a19_an_endpoint_is_itself_near_or_another() {
     check("", "/;x", Likeness::Near);
     check("", "/a", Likeness::Other);
     check("/v1/My%20Server", "/v1/My%20Server", Likeness::Same);
+    check("/v1/My%20Server", "/v1/my%20server", Likeness::Near);
+    check("/B%c3%9ccher", "/b%c3%bccher", Likeness::Near);
+    check("/k", "/%e2%84%aa", Likeness::Near); // the Kelvin sign
+    check("/mcp/x", "/mcp", Likeness::Other);
 }
 
 #[test]
