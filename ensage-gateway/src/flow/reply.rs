@@ -93,6 +93,7 @@ pub(crate) fn refuse(
     let (denial, fault) = match stop {
         Stop::Denied(d) => (*d, None),
         Stop::Fault(f) => {
+            tracing::debug!(cause = crate::telemetry::chain(&f), "the upstream failed");
             let name = f.certificate_fault();
             (Denial::new(f.reason(), fault_text(&f)), name)
         }

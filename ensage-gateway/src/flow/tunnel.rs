@@ -13,9 +13,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 
 use super::body::ReplyBody;
 use super::connection::{Link, Tunnel, builder, unless_revoked};
@@ -84,26 +85,28 @@ async fn first_bytes(io: &mut Prefixed<TcpStream>) -> io::Result<First> {
     }
 }
 
+/// A ClientHello fits, one with a post-quantum key share too; a longer one takes several reads.
+const HELLO_PACKET: usize = 4096;
+
 /// The alert that RFC 6066 section 3 gives for a name the server does not answer for.
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
 /// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees.
 async fn tls(
     link: &Link<'_>,
-    io: Prefixed<TcpStream>,
+    mut io: Prefixed<TcpStream>,
     authority: &Authority,
 ) -> Result<tokio_rustls::server::TlsStream<Prefixed<TcpStream>>, Option<Stop>> {
-    let mut hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), io);
-    let start = match (&mut hello).await {
-        Ok(start) => start,
-        Err(e) => return Err(hello_failed(&mut hello, &e).await),
+    let accepted = hello(&mut io).await?;
+    let named = accepted.and_then(|hello| sni(hello.client_hello().server_name(), authority).map(|()| hello));
+    let accepted = match named {
+        Ok(accepted) => accepted,
+        Err(stop) => {
+            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+            let _ = io.shutdown().await;
+            return Err(Some(stop));
+        }
     };
-    if let Err(stop) = sni(start.client_hello().server_name(), authority) {
-        let mut io = start.io;
-        let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = io.shutdown().await;
-        return Err(Some(stop));
-    }
     reach_tls(link, authority)?;
     let config = link
         .shared
@@ -111,23 +114,34 @@ async fn tls(
         .leaf(&authority.host)
         .map_err(|_| Some(Stop::refused(Reason::Internal, "no certificate could be made for this host")))?;
     // A client that refuses our certificate is its own affair; nothing was asked yet, so nothing is recorded.
-    start.into_stream(config).await.map_err(|_| None)
+    StartHandshake::from_parts(accepted, io).into_stream(config).await.map_err(|_| None)
 }
 
-/// A hello that rustls refuses (two names, a name that is none) is an authority that cannot be read in one way.
-async fn hello_failed<IO>(hello: &mut LazyConfigAcceptor<IO>, error: &io::Error) -> Option<Stop>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    let malformed = error.get_ref().is_some_and(|e| e.is::<rustls::Error>());
-    if !malformed {
-        return None;
+/// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
+/// an alert of its own, and the client must get exactly one. Outside is what ends a connection without a word.
+async fn hello(io: &mut Prefixed<TcpStream>) -> Result<Result<Accepted, Stop>, Option<Stop>> {
+    let mut acceptor = Acceptor::default();
+    let mut packet = [0; HELLO_PACKET];
+    loop {
+        let n = io.read(&mut packet).await.map_err(|_| None)?;
+        let mut bytes = packet.get(..n).unwrap_or_default();
+        if n == 0 {
+            return Err(None);
+        }
+        while !bytes.is_empty() {
+            if acceptor.read_tls(&mut bytes).map_err(|_| None)? == 0 {
+                break;
+            }
+        }
+        match acceptor.accept() {
+            Ok(None) => {}
+            Ok(Some(accepted)) => return Ok(Ok(accepted)),
+            Err((_, _alert)) => {
+                let what = "the ClientHello cannot be read in one way only";
+                return Ok(Err(Stop::refused(Reason::AuthorityMismatch, what)));
+            }
+        }
     }
-    if let Some(mut io) = hello.take_io() {
-        let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = io.shutdown().await;
-    }
-    Some(Stop::refused(Reason::AuthorityMismatch, "the ClientHello cannot be read in one way only"))
 }
 
 /// CONNECT target and SNI are one name; no SNI is good for an address literal only (RFC 6066 section 3).

@@ -63,31 +63,25 @@ impl Names {
             (None, Host::V6(ip)) => vec![SocketAddr::new(IpAddr::V6(*ip), to.port)],
             (None, Host::Name(name)) => self.look_up(name, to.port).await?,
         };
-        // A literal that the configuration itself names opens its own address (contract section 2, `addresses`).
-        let literal: Option<IpNet> = match &to.host {
-            Host::V4(ip) => Some(IpNet::from(IpAddr::V4(*ip))),
-            Host::V6(ip) => Some(IpNet::from(IpAddr::V6(*ip))),
-            Host::Name(_) => None,
-        };
-        let literal = literal.as_slice();
+        // A literal that an entry names is among `opened`; one that only a wildcard lets in opens nothing.
         for at in &found {
-            may_dial(at.ip(), &[&policy.upstream.private_addresses, opened, literal])
+            may_dial(at.ip(), &[&policy.upstream.private_addresses, opened])
                 .map_err(|refused| Fault::Address { address: refused.address, range: refused.range })?;
         }
         Ok(found)
     }
 
     async fn look_up(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
-        // A final dot keeps every resolver from trying its search list: only the asked name may be looked up.
-        let absolute = format!("{name}.");
         let found: Vec<SocketAddr> = tokio::time::timeout(LOOKUP_WAIT, async {
             match &self.resolver {
                 Some(resolver) => {
-                    let answer = resolver.lookup_ip(absolute.as_str()).await.map_err(|_| Fault::Dns)?;
+                    // A final dot keeps the resolver from trying a search list: only the asked name is looked up.
+                    let answer = resolver.lookup_ip(format!("{name}.")).await.map_err(|_| Fault::Dns)?;
                     Ok::<_, Fault>(answer.iter().map(|ip| SocketAddr::new(ip, port)).take(ADDRESSES_MAX).collect())
                 }
                 None => {
-                    let answer = tokio::net::lookup_host((absolute.as_str(), port)).await.map_err(|_| Fault::Dns)?;
+                    // Without a final dot: the hosts file, which the system's own rules put first, has none either.
+                    let answer = tokio::net::lookup_host((name, port)).await.map_err(|_| Fault::Dns)?;
                     Ok(answer.take(ADDRESSES_MAX).collect())
                 }
             }
