@@ -38,6 +38,10 @@ impl Log {
 impl Origin {
     /// Serves each connection by `script`, which ends it by returning.
     pub fn start(leaf: Option<Leaf>, script: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", leaf, Arc::new(script))
+    }
+
+    fn start_at(address: &str, leaf: Option<Leaf>, script: Script) -> Self {
         let tls = leaf.map(|leaf| {
             let mut config = ServerConfig::builder_with_provider(crate::raw::provider())
                 .with_safe_default_protocol_versions()
@@ -48,10 +52,9 @@ impl Origin {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             Arc::new(config)
         });
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let log: Arc<Log> = Arc::default();
-        let script: Script = Arc::new(script);
         let shared = log.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -90,7 +93,13 @@ impl Origin {
     /// A TCP server that answers nothing and records all.
     #[must_use]
     pub fn sink() -> Self {
-        Self::start(None, |link| io::copy(&mut link.io, &mut io::sink()).map(drop))
+        Self::sink_at("127.0.0.1:0")
+    }
+
+    /// The same at this address.
+    #[must_use]
+    pub fn sink_at(address: &str) -> Self {
+        Self::start_at(address, None, Arc::new(|link: &mut Link| io::copy(&mut link.io, &mut io::sink()).map(drop)))
     }
 
     /// Where it listens.

@@ -41,8 +41,30 @@ pub struct Raw {
 }
 
 enum Io {
-    Tcp(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tcp(Pieces),
+    Tls(Box<StreamOwned<ClientConnection, Pieces>>),
+}
+
+/// A socket that sends at most so many bytes at a time.
+struct Pieces {
+    stream: TcpStream,
+    size: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.write(&buffer[..buffer.len().min(self.size)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 impl Read for Io {
@@ -62,17 +84,31 @@ impl Raw {
     #[must_use]
     pub fn open(gateway: SocketAddr) -> Self {
         let quiet = Quiet::new();
-        let stream = TcpStream::connect(gateway).unwrap();
+        Self::over(TcpStream::connect(gateway).unwrap(), quiet)
+    }
+
+    fn over(stream: TcpStream, quiet: Quiet) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { io: BufReader::new(Io::Tcp(stream)), quiet: Some(quiet) }
+        let pieces = Pieces { stream, size: usize::MAX };
+        Self { io: BufReader::new(Io::Tcp(pieces)), quiet: Some(quiet) }
+    }
+
+    /// From now on every packet has at most so many bytes.
+    #[must_use]
+    pub fn in_pieces(mut self, size: usize) -> Self {
+        match self.io.get_mut() {
+            Io::Tcp(s) => s.size = size,
+            Io::Tls(s) => s.sock.size = size,
+        }
+        self
     }
 
     fn tcp(&self) -> &TcpStream {
         match self.io.get_ref() {
-            Io::Tcp(s) => s,
-            Io::Tls(s) => &s.sock,
+            Io::Tcp(s) => &s.stream,
+            Io::Tls(s) => &s.sock.stream,
         }
     }
 

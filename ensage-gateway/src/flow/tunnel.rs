@@ -97,14 +97,19 @@ async fn tls(
     mut io: Prefixed<TcpStream>,
     authority: &Authority,
 ) -> Result<tokio_rustls::server::TlsStream<Prefixed<TcpStream>>, Option<Stop>> {
-    let accepted = hello(&mut io).await?;
-    let named = accepted.and_then(|hello| sni(hello.client_hello().server_name(), authority).map(|()| hello));
+    let read = hello(&mut io).await;
+    let named = read.and_then(|hello| match sni(hello.client_hello().server_name(), authority) {
+        Ok(()) => Ok(hello),
+        Err(stop) => Err(Some(stop)),
+    });
     let accepted = match named {
         Ok(accepted) => accepted,
         Err(stop) => {
-            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-            let _ = io.shutdown().await;
-            return Err(Some(stop));
+            if stop.is_some() {
+                let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+                let _ = io.shutdown().await;
+            }
+            return Err(stop);
         }
     };
     reach_tls(link, authority)?;
@@ -118,27 +123,27 @@ async fn tls(
 }
 
 /// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
-/// an alert of its own, and the client must get exactly one. Outside is what ends a connection without a word.
-async fn hello(io: &mut Prefixed<TcpStream>) -> Result<Result<Accepted, Stop>, Option<Stop>> {
+/// an alert of its own, and the client must get exactly one. `None` where the client went away.
+async fn hello(io: &mut Prefixed<TcpStream>) -> Result<Accepted, Option<Stop>> {
     let mut acceptor = Acceptor::default();
     let mut packet = [0; HELLO_PACKET];
     loop {
         let n = io.read(&mut packet).await.map_err(|_| None)?;
         let mut bytes = packet.get(..n).unwrap_or_default();
-        if n == 0 {
+        if bytes.is_empty() {
             return Err(None);
         }
         while !bytes.is_empty() {
             if acceptor.read_tls(&mut bytes).map_err(|_| None)? == 0 {
-                break;
+                return Err(None);
             }
         }
         match acceptor.accept() {
             Ok(None) => {}
-            Ok(Some(accepted)) => return Ok(Ok(accepted)),
+            Ok(Some(accepted)) => return Ok(accepted),
             Err((_, _alert)) => {
                 let what = "the ClientHello cannot be read in one way only";
-                return Ok(Err(Stop::refused(Reason::AuthorityMismatch, what)));
+                return Err(Some(Stop::refused(Reason::AuthorityMismatch, what)));
             }
         }
     }
