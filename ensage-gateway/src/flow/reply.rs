@@ -350,3 +350,6 @@ fn build(code: StatusCode, kind: &'static str, how: &str, id: Uuid, body: Bytes)
 fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
+
+#[cfg(test)]
+mod tests;
