@@ -1,5 +1,6 @@
 //! Sessions: one run of one agent in one enclave, from its first request (or `run`) to the exit of its root.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -93,6 +94,8 @@ pub struct Opening {
     pub origin: Origin,
     /// The root process; absent for an embedded session.
     pub root: Option<ProcessKey>,
+    /// Its own listener, where it has one.
+    pub listener: Option<SocketAddr>,
     /// `run --observe`.
     pub mode: Option<Mode>,
     /// Longest life.
@@ -232,12 +235,24 @@ pub struct Sessions {
     by_id: DashMap<Uuid, Arc<Session>>,
     by_root: DashMap<(ProcessKey, Arc<str>), Uuid>,
     workers: Mutex<Vec<usize>>,
+    /// When the last one was opened or ended.
+    stirred: Mutex<Option<Instant>>,
 }
 
 impl Sessions {
     /// For a gateway with `workers` worker threads.
     pub fn new(workers: usize) -> Self {
-        Self { workers: Mutex::new(vec![0; workers.max(1)]), ..Self::default() }
+        let stirred = Mutex::new(Some(Instant::now()));
+        Self { workers: Mutex::new(vec![0; workers.max(1)]), stirred, ..Self::default() }
+    }
+
+    /// How long no session has been opened or ended.
+    pub fn quiet_for(&self) -> Duration {
+        self.stirred.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::MAX, |at| at.elapsed())
+    }
+
+    fn stir(&self) {
+        *self.stirred.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Opens a session on the least loaded worker.
@@ -322,7 +337,11 @@ impl Sessions {
 
     /// Ends a session; true if it was not over before.
     pub fn end(&self, session: &Session) -> bool {
-        session.turn(&[Life::Open, Life::Quarantined], Life::Ended)
+        let ended = session.turn(&[Life::Open, Life::Quarantined], Life::Ended);
+        if ended {
+            self.stir();
+        }
+        ended
     }
 
     /// Quarantines; true if it was open.
@@ -347,7 +366,9 @@ impl Sessions {
         }
     }
 
+    /// Every opening comes through here.
     fn least_loaded(&self) -> usize {
+        self.stir();
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let best = workers.iter().enumerate().min_by_key(|(_, load)| **load).map_or(0, |(i, _)| i);
         if let Some(load) = workers.get_mut(best) {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::client::SUN_PATH_MAX;
 use super::{Counters, Open, SOCKET};
-use crate::gateway::{Shared, documents};
+use crate::gateway::{RunError, Shared, documents};
 use crate::session::Session;
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
@@ -154,7 +154,10 @@ async fn open(shared: &Arc<Shared>, body: Incoming) -> Result<Value, Refusal> {
     let bad = |what: String| Refusal::new(StatusCode::BAD_REQUEST, "usage", what);
     let bytes = Limited::new(body, REQUEST_BYTES_MAX).collect().await.map_err(|e| bad(e.to_string()))?.to_bytes();
     let open: Open = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-    let opened = shared.open_run(&open).map_err(|m| Refusal::new(StatusCode::CONFLICT, "usage", m))?;
+    let opened = shared.open_run(&open).map_err(|e| {
+        let code = if matches!(e, RunError::Leaving) { "no_gateway" } else { "usage" };
+        Refusal::new(StatusCode::CONFLICT, code, e.to_string())
+    })?;
     serde_json::to_value(opened).map_err(|e| bad(e.to_string()))
 }
 

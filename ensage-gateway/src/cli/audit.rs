@@ -74,12 +74,14 @@ fn print(folder: &Path, output: Output, args: &Audit) -> Result<u8, Failure> {
     let json = output.json || args.raw;
     let mut line = |record: &str| {
         if args.csv {
-            csv::row(record).map_or(Ok(()), |row| writeln!(out, "{row}"))
+            csv::row(record).map_or(Ok(()), |row| writeln!(out, "{row}"))?;
         } else if json {
-            writeln!(out, "{record}")
+            writeln!(out, "{record}")?;
         } else {
-            writeln!(out, "{}", human(record))
+            writeln!(out, "{}", human(record))?;
         }
+        // Whoever follows sees each record when it comes.
+        if args.follow { out.flush() } else { Ok(()) }
     };
     if args.csv {
         line_head(&mut io::stdout().lock()).map_err(Failure::internal)?;
@@ -102,8 +104,6 @@ fn follow(folder: &Path, query: Query<'_>, line: &mut dyn FnMut(&str) -> io::Res
     let mut follow = Follow::start(folder, query)?;
     loop {
         follow.poll(&mut *line)?;
-        // The reader must see what was found before the next look.
-        io::stdout().lock().flush().map_err(QueryError::Print)?;
         std::thread::sleep(FOLLOW_EVERY);
     }
 }

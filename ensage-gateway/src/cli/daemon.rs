@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ensage_creds::VaultError;
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub(crate) fn failed(error: AdminError) -> Failure {
             .remedy("start it with `ensage gateway` or `ensage run -- AGENT`"),
         AdminError::Refused { code, message } => {
             let code = match code.as_str() {
+                "no_gateway" => "no_gateway",
                 "from_session" => "from_session",
                 "bad_config" => "bad_config",
                 "not_found" => "not_found",
@@ -175,7 +176,6 @@ async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Res
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
-    let mut idle_since = Instant::now();
     loop {
         tokio::select! {
             _ = hup.recv() => {
@@ -186,10 +186,7 @@ async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Res
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = tick.tick() => {
-                if gateway.open_sessions() > 0 {
-                    idle_since = Instant::now();
-                }
-                if linger.is_some_and(|l| idle_since.elapsed() >= l) {
+                if linger.is_some_and(|l| gateway.close_if_quiet(l)) {
                     return Ok(());
                 }
             }

@@ -52,9 +52,8 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     for warning in state.warnings() {
         output.say(&format!("warning: {warning}"));
     }
-    ready(&place, &policy, state.path())?;
     let environment: Environment = std::env::vars_os().collect();
-    let opened = open(state.path(), &run, enclave, &agent, &environment)?;
+    let opened = session(&place, &policy, state.path(), &asked(&run, enclave, &agent, &environment)?)?;
     let life = client::life(state.path(), &opened.session).map_err(failed)?;
     if mode == Mode::Enforce || run.advisory {
         output.say("advisory: the agent's reach rests on its proxy variables; what ignores them is not seen");
@@ -159,6 +158,42 @@ fn tier(run: &Run, mode: Mode, enclave: &Enclave) -> Result<(), Failure> {
     ))
 }
 
+/// Opens a session of a gateway that stays; one that was found in its last moment is followed by another.
+fn session(place: &Place, policy: &Policy, state: &Path, open: &Value) -> Result<Opened, Failure> {
+    let until = Instant::now() + READY_WAIT;
+    loop {
+        ready(place, policy, state)?;
+        match client::ask(state, "POST", "/v1/sessions", Some(open)) {
+            Ok(opened) => return serde_json::from_value(opened).map_err(Failure::internal),
+            Err(error) if leaving(&error) && Instant::now() < until => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn leaving(error: &AdminError) -> bool {
+    match error {
+        AdminError::NoGateway | AdminError::Broken(_) => true,
+        AdminError::Refused { code, .. } => code == "no_gateway",
+    }
+}
+
+/// Waits until the gateway that was here has let go of the state folder.
+fn gone(state: &Path) -> Result<(), Failure> {
+    let Ok(lock) = File::open(state.join("gateway.lock")) else { return Ok(()) };
+    let until = Instant::now() + READY_WAIT;
+    while rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err() {
+        if Instant::now() >= until {
+            let text = "a gateway on this state folder is shutting down, and does not end";
+            return Err(
+                Failure::new("already_running", text).remedy("end what still runs through it, or use another --state")
+            );
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// Makes sure that a gateway runs for this state folder, with this configuration. Twenty at once start one.
 fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
     let lock = File::options()
@@ -170,7 +205,10 @@ fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(Failure::internal)?;
     match client::ask(state, "GET", "/v1/status", None) {
         Ok(status) if status.get("draining").and_then(Value::as_bool) != Some(true) => same(place, policy, &status),
-        Ok(_) | Err(AdminError::NoGateway) => start(place, state),
+        Ok(_) | Err(AdminError::NoGateway | AdminError::Broken(_)) => {
+            gone(state)?;
+            start(place, state)
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -224,7 +262,8 @@ fn start(place: &Place, state: &Path) -> Result<(), Failure> {
     }
 }
 
-fn open(state: &Path, run: &Run, enclave: &Enclave, agent: &str, environment: &Environment) -> Result<Opened, Failure> {
+/// What `run` asks the gateway for.
+fn asked(run: &Run, enclave: &Enclave, agent: &str, environment: &Environment) -> Result<Value, Failure> {
     let this = Process::this().map_err(Failure::internal)?;
     let open = Open {
         enclave: enclave.name.to_string(),
@@ -239,8 +278,7 @@ fn open(state: &Path, run: &Run, enclave: &Enclave, agent: &str, environment: &E
             .filter(|(_, v)| v.len() >= ensage_creds::SECRET_BYTES_MIN)
             .collect(),
     };
-    let body = serde_json::to_value(open).map_err(Failure::internal)?;
-    serde_json::from_value(ask(state, "POST", "/v1/sessions", Some(&body))?).map_err(Failure::internal)
+    serde_json::to_value(open).map_err(Failure::internal)
 }
 
 fn bundles(environment: &Environment) -> Vec<String> {

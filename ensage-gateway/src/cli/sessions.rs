@@ -3,17 +3,18 @@
 use serde_json::Value;
 
 use super::args::{Global, Sessions};
-use super::daemon::ask;
+use super::daemon::{ask, not_from_session};
 use super::output::{Failure, Output, table};
 use super::place;
 use super::text::{at, count};
 
 pub(crate) fn sessions(global: &Global, output: Output, command: &Sessions) -> Result<u8, Failure> {
     let state = place::state(global)?;
+    not_from_session(&state)?;
     match command {
         Sessions::List => {
             let body = ask(&state, "GET", "/v1/sessions", None)?;
-            output.document("sessions", body, listed)?;
+            output.document("sessions_list", body, listed)?;
         }
         Sessions::End { id, .. } => {
             let id = id.as_deref().unwrap_or("all");

@@ -71,7 +71,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     }
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
-    let life = counted.as_ref().map(|c| c.session.clone());
+    // Who comes after the end is told so, and recorded; only what was open then is cut.
+    let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
     let link = Link { shared: &shared, worker: &worker, client: &client, id };
     let whole = async {
         if let Some((io, asked)) = proxy(&link, stream).await {

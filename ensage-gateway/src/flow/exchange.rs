@@ -58,8 +58,10 @@ pub(crate) struct Exchange {
 /// How far the records of an exchange are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing is decided.
+    /// Nothing is decided, and nothing has gone upstream.
     Open,
+    /// Judged, and on its way upstream; its `call` is not in the log yet.
+    Launched,
     /// Let through; its `call` is in the log.
     Decided(Seq),
     /// Nothing more is to be written.

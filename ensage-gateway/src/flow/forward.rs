@@ -29,28 +29,27 @@ pub(crate) struct Answer {
 impl Answer {
     /// The address that was dialled.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.loan.lease.as_ref().map(|l| l.peer)
+        self.loan.lent.as_ref().map(|(lease, _)| lease.peer)
     }
 }
 
 /// A connection in use. Dropped without [`Loan::done`] it is closed, which cancels the upstream request.
 pub(crate) struct Loan {
-    lease: Option<Lease>,
-    key: PoolKey,
+    lent: Option<(Lease, PoolKey)>,
     pool: Pool,
 }
 
 impl Loan {
     /// The answer is complete: the connection may serve the next request of this session.
     pub(crate) fn done(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            self.pool.give_back(self.key.clone(), lease);
+        if let Some((lease, key)) = self.lent.take() {
+            self.pool.give_back(key, lease);
         }
     }
 
     /// What the response gate refused, if it refused something.
     pub(crate) fn violation(&self) -> Option<&'static str> {
-        self.lease.as_ref().and_then(|l| l.gate.violation()).map(|v| v.detail)
+        self.lent.as_ref().and_then(|(lease, _)| lease.gate.violation()).map(|v| v.detail)
     }
 }
 
@@ -88,7 +87,7 @@ pub(crate) async fn send(
         match sent {
             Err(_) => return Err(Fault::Timeout.into()),
             Ok(Ok(response)) => {
-                let loan = Loan { lease: Some(lease), key, pool: member.pool.clone() };
+                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone() };
                 return Ok(Answer { response, loan, scrub });
             }
             Ok(Err(mut error)) => match error.take_message() {
@@ -103,7 +102,7 @@ pub(crate) async fn send(
 }
 
 async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {
-    let connected = dialer.dial(&key.authority, key.scheme, &key.opened).await?;
+    let connected = dialer.dial(&key.authority, key.scheme, &key.opened, &conn.shared.own_addresses()).await?;
     let (gate, handle) = Gate::responses(connected.io, conn.worker.gate_limits());
     let (sender, link) = hyper::client::conn::http1::Builder::new()
         .max_headers(conn.worker.header_lines())

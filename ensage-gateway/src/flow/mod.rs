@@ -52,7 +52,7 @@ pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Resu
     let mut x = Exchange::begin(&conn, &head);
     let mut body = Some(body);
     let answer = match judged(&conn, &mut x, &head, &mut body).await {
-        Ok(prepared) => match prepared.release(x) {
+        Ok(prepared) => match prepared.release(x).await {
             Ok(answer) => Ok(answer),
             Err((x, stop)) => reply::refuse(&conn, *x, stop, None, &head),
         },
@@ -112,7 +112,7 @@ async fn judged(
     let outbound = substitute::outbound(&asked, x, permit, body)?;
 
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
-    x.recordable()?;
+    x.launch()?;
     conn.watchman.begin(&member, head.method.clone(), &target, x.content());
     let (generation, up) = (x.generation.clone(), x.up.clone());
     let answer = {

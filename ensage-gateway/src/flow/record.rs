@@ -17,13 +17,17 @@ use crate::session::Life;
 
 impl Exchange {
     /// Nothing goes upstream while the log cannot be written.
-    pub(crate) fn recordable(&self) -> Result<(), Stop> {
-        if self.shared.log.writable() { Ok(()) } else { Err(unrecordable()) }
+    pub(crate) fn launch(&mut self) -> Result<(), Stop> {
+        if !self.shared.log.writable() {
+            return Err(unrecordable());
+        }
+        self.state = State::Launched;
+        Ok(())
     }
 
     /// It was let through: its `call` goes into the log, once, and into a file before its answer's last byte.
     pub(crate) fn decided(&mut self, peer: Option<SocketAddr>) -> Result<(), Stop> {
-        if self.state != State::Open {
+        if self.state != State::Launched {
             return Ok(());
         }
         self.facts.peer = peer.map(|p| p.ip());
@@ -51,11 +55,13 @@ impl Exchange {
         let outcome = if denial.reason.is_fault() { "upstream_failed" } else { "refused" };
         let seq = match self.state {
             State::Closed => return Ok(()),
-            State::Open => {
+            State::Open | State::Launched => {
                 if let Some(session) = &self.session {
                     session.denied.fetch_add(1, Ordering::Relaxed);
                 }
-                if let Some((_, action)) = &mut self.facts.credential {
+                if let Some((_, action)) = &mut self.facts.credential
+                    && !denial.reason.is_fault()
+                {
                     *action = "refused";
                 }
                 self.append_call(denial.reason.severity(), "deny", Some(denial), Some(outcome))
@@ -66,41 +72,62 @@ impl Exchange {
         self.shared.log.written(seq)
     }
 
-    /// The answer is complete but for its last byte.
-    pub(crate) fn complete(&mut self) -> Result<(), Cut> {
-        self.close("complete", None)
+    fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
+        match self.end_record(outcome, reason)? {
+            Some(seq) => self.written(seq),
+            None => Ok(()),
+        }
     }
 
-    fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
+    /// Gives the `end` its place in the log, once.
+    fn end_record(&mut self, outcome: &str, reason: Option<Reason>) -> Result<Option<Seq>, Cut> {
         if self.state == State::Closed {
-            return Ok(());
+            return Ok(None);
         }
         let seq = self.append_end(outcome, reason).map_err(|_| Cut::Audit)?;
         self.state = State::Closed;
+        Ok(Some(seq))
+    }
+
+    fn written(&self, seq: Seq) -> Result<(), Cut> {
         self.shared.log.written(seq).map_err(|_| Cut::Audit)
     }
 
+    /// Whether others of this session are under way on this worker.
+    fn has_company(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.streams.load(Ordering::Relaxed) > 1)
+    }
+
     pub(crate) fn client_gone(&mut self) {
-        self.gone("client_gone");
+        self.gone("client_gone", None);
     }
 
+    /// The answer breaks off, and why.
     pub(crate) fn cut(&mut self, cut: Cut) {
-        let outcome = match cut {
-            Cut::Client => "client_gone",
-            Cut::Upstream => "upstream_failed",
-            Cut::Placeholder | Cut::Response => "refused",
-            Cut::Audit => "gateway_stopped",
+        let (outcome, reason) = match cut {
+            Cut::Client => ("client_gone", None),
+            Cut::Upstream => ("upstream_failed", Some(Reason::UpstreamClosed)),
+            Cut::Placeholder => ("refused", Some(Reason::PlaceholderWrongSlot)),
+            Cut::Response => ("refused", Some(Reason::ResponseRefused)),
+            Cut::Audit => ("refused", Some(Reason::AuditUnavailable)),
         };
-        self.gone(outcome);
+        self.gone(outcome, reason);
     }
 
-    fn gone(&mut self, outcome: &str) {
-        if self.state == State::Open {
+    fn gone(&mut self, outcome: &str, reason: Option<Reason>) {
+        match self.state {
             // Nothing was decided and nothing went upstream: there is no decision to record.
-            self.state = State::Closed;
-            return;
+            State::Open => self.state = State::Closed,
+            // The upstream may have seen all of it, whoever waits for its answer.
+            State::Launched => {
+                let _ = self.decided(None);
+                let _ = self.close(outcome, reason);
+            }
+            State::Decided(_) => {
+                let _ = self.close(outcome, reason);
+            }
+            State::Closed => {}
         }
-        let _ = self.close(outcome, None);
     }
 
     fn append_call(
@@ -198,7 +225,7 @@ impl Drop for Exchange {
             } else {
                 "client_gone"
             };
-            self.gone(outcome);
+            self.gone(outcome, None);
         }
         if let Some(session) = &self.session {
             session.streams.fetch_sub(1, Ordering::Relaxed);
@@ -235,12 +262,31 @@ impl EndGuard {
 
     /// Everything but the last byte is out.
     pub(crate) fn complete(&mut self, stages: &mut Stages) -> Result<(), Cut> {
+        if let Some(seq) = self.end_record(stages)? {
+            self.x.written(seq)?;
+        }
+        self.loan.done();
+        Ok(())
+    }
+
+    /// The same for an answer that is here whole: exchanges that end in one turn of the worker share one write.
+    /// Dropped on its way, the record is written all the same.
+    pub(crate) async fn complete_whole(&mut self, stages: &mut Stages) -> Result<(), Cut> {
+        if let Some(seq) = self.end_record(stages)? {
+            if self.x.has_company() {
+                tokio::task::yield_now().await;
+            }
+            self.x.written(seq)?;
+        }
+        self.loan.done();
+        Ok(())
+    }
+
+    fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {
         let (scrubbed, seen) = stages.summary();
         self.x.scrubbed(scrubbed);
         self.x.facts.seen = seen.map(Box::new);
-        self.x.complete()?;
-        self.loan.done();
-        Ok(())
+        self.x.end_record("complete", None)
     }
 }
 

@@ -165,7 +165,6 @@ pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
         header::PROXY_AUTHENTICATE,
         header::PROXY_AUTHORIZATION,
         header::TE,
-        header::TRAILER,
         header::TRANSFER_ENCODING,
         header::UPGRADE,
         header::ALT_SVC,
@@ -289,13 +288,13 @@ fn broke(loan: &Loan, cut: Cut) -> Stop {
 
 impl Prepared {
     /// Lets the answer go. The exchange comes back where its record could not be written.
-    pub(crate) fn release(self, x: Exchange) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
+    pub(crate) async fn release(self, x: Exchange) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
         let Self { head, mut stages, loan, rest } = self;
         let mut end = EndGuard::new(x, loan);
         let body = match rest {
             Rest::Whole(all) => {
                 end.down(all.len() as u64);
-                if end.complete(&mut stages).is_err() {
+                if end.complete_whole(&mut stages).await.is_err() {
                     let lost =
                         Stop::refused(Reason::AuditUnavailable, "the audit log cannot be written; try again later");
                     return Err((Box::new(end.into_exchange()), lost));

@@ -14,7 +14,7 @@ use ensage_policy::judge::{
 use ensage_policy::model::{self, Credential, Enclave};
 use ensage_policy::path::RequestPath;
 use ensage_policy::{Policy, Reason};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::Asked;
 use super::body::OutBody;
@@ -224,7 +224,7 @@ pub(super) fn outbound(
     permit: HeadPermit,
     body: OutBody,
 ) -> Result<Outbound, Stop> {
-    let Asked { head, target, sites, .. } = *asked;
+    let Asked { head, sites, .. } = *asked;
     let mut headers = head.headers.clone();
     hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
@@ -251,14 +251,13 @@ pub(super) fn outbound(
         generation: x.policy.generation,
         opened: permit.addresses().to_vec(),
     };
-    let uri = match &target.query {
-        Some(query) => format!("{}?{query}", target.path.as_str()),
-        None => target.path.as_str().to_owned(),
+    // What was judged, path and query, are these very bytes.
+    let Some(uri) = head.uri.path_and_query().cloned().map(Uri::from) else {
+        return Err(Stop::refused(Reason::MalformedRequest, "the request target cannot be read"));
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    *request.uri_mut() =
-        uri.parse().map_err(|_| Stop::refused(Reason::MalformedRequest, "the request target cannot be read"))?;
+    *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
     Ok(Outbound { request, key, scrub })

@@ -110,6 +110,7 @@ pub(super) fn open(
         attribution: Attribution::Listener,
         origin: Origin::Embedded,
         root: None,
+        listener: Some(at),
         mode: None,
         ttl: policy.gateway.session_ttl,
         process: None,

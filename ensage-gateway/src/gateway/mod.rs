@@ -4,6 +4,7 @@ mod accept;
 pub(crate) mod documents;
 mod embed;
 mod generation;
+mod lives;
 mod runs;
 mod shared;
 mod supervise;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 pub(crate) use accept::ConnectionSlot;
 pub use embed::{EmbedError, Session, SessionSpec};
 pub(crate) use generation::{Generation, matchers};
+pub(crate) use runs::RunError;
 pub(crate) use shared::Shared;
 
 use crate::state::StateFolder;
@@ -156,6 +158,11 @@ impl Gateway {
     /// How many sessions are open.
     pub fn open_sessions(&self) -> usize {
         self.shared.open_sessions()
+    }
+
+    /// Takes no new session if the last one ended `linger` ago; true if so.
+    pub fn close_if_quiet(&self, linger: Duration) -> bool {
+        self.shared.close_if_quiet(linger)
     }
 
     /// Takes no new connection, and returns when no exchange is left or `most` has passed.

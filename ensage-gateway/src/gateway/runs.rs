@@ -1,8 +1,8 @@
 //! Sessions that `ensage run` opens, and what its child is given.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use ensage_creds::{Grant, Scope};
 use ensage_endpoint::proc::{Chain, Process, ProcessKey};
@@ -18,20 +18,41 @@ use crate::session::{Attribution, Life, Opening, Origin, Session};
 /// Folder of the merged CA bundles, inside the state folder.
 const BUNDLES: &str = "bundles";
 
+/// Why `run` gets no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The gateway ends.
+    #[error("the gateway is shutting down")]
+    Leaving,
+    /// The configuration has no such enclave.
+    #[error("there is no enclave {0}")]
+    NoEnclave(String),
+    /// The process that asked has exited.
+    #[error("the process that asked is not there")]
+    Gone,
+    /// The child would trust nobody.
+    #[error("{0}")]
+    Bundle(String),
+}
+
 impl Shared {
     /// Opens a session of `run`.
-    pub(crate) fn open_run(&self, open: &Open) -> Result<Opened, String> {
+    ///
+    /// # Errors
+    /// [`RunError::Leaving`] while the gateway ends: the caller starts another one.
+    pub(crate) fn open_run(&self, open: &Open) -> Result<Opened, RunError> {
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_draining() {
-            return Err("the gateway is shutting down".to_owned());
+            return Err(RunError::Leaving);
         }
         let policy = self.policy();
         let enclave = policy
             .enclaves
             .iter()
             .find(|e| *e.name == *open.enclave)
-            .ok_or_else(|| format!("there is no enclave {}", open.enclave))?;
+            .ok_or_else(|| RunError::NoEnclave(open.enclave.clone()))?;
         let key = ProcessKey { pid: open.pid, start_time: open.start_time };
-        let process = Process::read_key(&key).map_err(|_| "the process that asked is not there".to_owned())?;
+        let process = Process::read_key(&key).map_err(|_| RunError::Gone)?;
         let session = self.sessions.open(Opening {
             enclave: enclave.name.clone(),
             agent: open.agent.as_str().into(),
@@ -39,13 +60,17 @@ impl Shared {
             attribution: Attribution::Procfs,
             origin: Origin::Run,
             root: Some(key),
+            listener: None,
             mode: open.observe.then_some(Mode::Observe),
             ttl: policy.gateway.session_ttl,
             process: Some(root_fragment(&process)),
         });
         self.session_record(&session, "opened", Some("run"));
         let inherited: Vec<PathBuf> = open.bundles.iter().map(PathBuf::from).collect();
-        let bundle = self.bundle(&policy, &inherited).inspect_err(|_| self.end(&session, "no_bundle"))?;
+        let bundle = self.bundle(&policy, &inherited).map_err(|e| {
+            self.end(&session, "no_bundle");
+            RunError::Bundle(e)
+        })?;
         let variables = self.variables(&policy, enclave, &session);
         let named: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
         let mut dropped = self.holding_secrets(&open.environment);
@@ -57,6 +82,16 @@ impl Shared {
             variables,
             dropped,
         })
+    }
+
+    /// Takes no session any more if the last one ended `linger` ago; one that is being opened comes first.
+    pub(super) fn close_if_quiet(&self, linger: Duration) -> bool {
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.open_sessions() > 0 || self.sessions.quiet_for() < linger {
+            return false;
+        }
+        self.drain();
+        true
     }
 
     /// The proxy URL of the gateway's first listener.
@@ -97,7 +132,7 @@ impl Shared {
         session: &Session,
         credential: &Arc<str>,
         prefix: &str,
-        ttl: std::time::Duration,
+        ttl: Duration,
     ) -> Option<String> {
         if let Some((_, token)) = session.placeholders().into_iter().find(|(name, _)| name == credential) {
             return Some(token);

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, SessionEvent};
+use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent};
 use ensage_creds::{KeySource, Placeholders, Secret, Secrets, Source, Unavailable, Vault};
 use ensage_endpoint::peers::Peers;
-use ensage_endpoint::proc::{Digests, ProcessKey};
+use ensage_endpoint::proc::Digests;
 use ensage_policy::model::{self, Credential};
 use ensage_policy::{Policy, Reason};
 use rustls::pki_types::CertificateDer;
@@ -20,7 +20,7 @@ use super::generation::{Generation, environment};
 use super::{Again, StartError};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
-use crate::session::{Session, Sessions};
+use crate::session::Sessions;
 use crate::state::StateFolder;
 use crate::telemetry::chain;
 
@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     listeners: OnceLock<Vec<(SocketAddr, Option<Arc<str>>)>>,
     since: SystemTime,
     draining: AtomicBool,
+    /// Held while `run` opens a session, so that a gateway does not end under it.
+    pub(super) opening: Mutex<()>,
     stop: watch::Sender<bool>,
     _lock: std::fs::File,
 }
@@ -129,6 +131,7 @@ impl Shared {
             listeners: OnceLock::new(),
             since: SystemTime::now(),
             draining: AtomicBool::new(false),
+            opening: Mutex::default(),
             stop: watch::Sender::new(false),
             _lock: lock,
         }))
@@ -236,6 +239,12 @@ impl Shared {
         self.listeners.get().map_or(&[], Vec::as_slice)
     }
 
+    /// Every address that this gateway listens on, those of embedded sessions too.
+    pub(crate) fn own_addresses(&self) -> Vec<SocketAddr> {
+        let fixed = self.listeners().iter().map(|(at, _)| *at);
+        fixed.chain(self.sessions.all().iter().filter_map(|s| s.opening.listener)).collect()
+    }
+
     /// When it was started.
     pub(crate) fn since(&self) -> SystemTime {
         self.since
@@ -262,14 +271,6 @@ impl Shared {
     /// Client connections open now.
     pub(crate) fn open_connections(&self) -> u64 {
         self.connections_most.saturating_sub(self.connections.available_permits() as u64)
-    }
-
-    pub(super) fn open_sessions(&self) -> usize {
-        self.sessions.all().iter().filter(|s| s.life() == crate::session::Life::Open).count()
-    }
-
-    pub(super) fn open_streams(&self) -> u64 {
-        self.sessions.all().iter().map(|s| s.streams.load(Ordering::Relaxed)).sum()
     }
 
     pub(super) fn drain(&self) {
@@ -330,45 +331,13 @@ impl Shared {
         }
     }
 
-    /// Ends a session: its placeholders are void and its connections notice.
-    pub(crate) fn end(&self, session: &Session, cause: &str) {
-        if self.sessions.end(session) {
-            self.placeholders.end_session(session.id.as_bytes());
-            self.session_record(session, "ended", Some(cause));
-        }
-    }
-
-    pub(crate) fn session_record(&self, session: &Session, event: &str, cause: Option<&str>) {
-        let mode = self.mode_of(session);
-        let event = SessionEvent {
-            event,
-            session: Some(session.fragment(mode)),
-            process: session.opening.process.as_ref(),
-            by: None,
-            cause,
-        };
-        self.note(&Draft::session("info", &event));
-    }
-
-    /// The mode of a session at this moment.
-    pub(crate) fn mode_of(&self, session: &Session) -> ensage_policy::Mode {
-        let policy = self.policy();
-        let enclave = policy.enclaves.iter().find(|e| e.name == session.opening.enclave);
-        session.opening.mode.unwrap_or_else(|| enclave.map_or(policy.gateway.mode, |e| e.mode))
-    }
-
-    /// Whether a process is the root of a session that lives.
-    pub(crate) fn is_root(&self, key: &ProcessKey) -> bool {
-        self.sessions.has_root(key)
-    }
-
     /// Which of these variables hold a secret that the vault or the gateway's environment has.
     pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
         let policy = self.policy();
         let secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
         variables
             .iter()
-            .filter(|(_, value)| secrets.iter().any(|s| s.matches(value.as_bytes())))
+            .filter(|(_, value)| secrets.iter().any(|s| s.is_inside(value.as_bytes())))
             .map(|(name, _)| name.clone())
             .collect()
     }

@@ -47,8 +47,15 @@ impl Dialer {
     }
 
     /// Opens a connection to `to`; for `https` the certificate is verified for that very name.
-    pub(crate) async fn dial(&self, to: &Authority, scheme: Scheme, opened: &[IpNet]) -> Result<Connected, Fault> {
-        let addresses = self.names.addresses(&self.policy, to, opened).await?;
+    /// `own` are the gateway's listeners, which are never dialled.
+    pub(crate) async fn dial(
+        &self,
+        to: &Authority,
+        scheme: Scheme,
+        opened: &[IpNet],
+        own: &[SocketAddr],
+    ) -> Result<Connected, Fault> {
+        let addresses = self.names.addresses(&self.policy, to, opened, own).await?;
         let limit = self.policy.limits.dial_timeout;
         let tcp = connect(&addresses, limit).await?;
         let peer = tcp.peer_addr().map_err(Fault::Connect)?;

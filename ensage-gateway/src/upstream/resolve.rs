@@ -55,6 +55,7 @@ impl Names {
         policy: &Policy,
         to: &Authority,
         opened: &[IpNet],
+        own: &[SocketAddr],
     ) -> Result<Vec<SocketAddr>, Fault> {
         let fixed = policy.upstream.resolve.iter().find(|r| r.from.matches(to) == Fit::Full);
         let found = match (fixed, &to.host) {
@@ -65,6 +66,9 @@ impl Names {
         };
         // A literal that an entry names is among `opened`; one that only a wildcard lets in opens nothing.
         for at in &found {
+            if is_own(at, own) {
+                return Err(Fault::Address { address: at.ip(), range: "this gateway's own listener" });
+            }
             may_dial(at.ip(), &[&policy.upstream.private_addresses, opened])
                 .map_err(|refused| Fault::Address { address: refused.address, range: refused.range })?;
         }
@@ -92,5 +96,37 @@ impl Names {
             return Err(Fault::Dns);
         }
         Ok(found)
+    }
+}
+
+/// Whether this is one of the gateway's own listeners, by whatever address of this machine: a request to itself would
+/// go round in circles, and arrive as the gateway's own (threat A14).
+fn is_own(at: &SocketAddr, own: &[SocketAddr]) -> bool {
+    let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    own.iter().any(|o| {
+        o.port() == at.port()
+            && (o.ip() == at.ip() || o.ip().is_unspecified() || (here(o.ip()) && here(at.ip().to_canonical())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a14_every_spelling_of_an_own_listener_is_closed() {
+        let own: Vec<SocketAddr> = vec!["127.0.0.1:8899".parse().unwrap()];
+        for (at, expected) in [
+            ("127.0.0.1:8899", true),
+            ("127.0.0.2:8899", true),
+            ("[::1]:8899", true),
+            ("[::ffff:127.0.0.1]:8899", true),
+            ("0.0.0.0:8899", true),
+            ("127.0.0.1:8898", false),
+            ("192.0.2.1:8899", false),
+        ] {
+            assert_eq!(is_own(&at.parse().unwrap(), &own), expected, "{at}");
+        }
+        assert!(is_own(&"192.0.2.1:1".parse().unwrap(), &["0.0.0.0:1".parse().unwrap()]));
     }
 }
