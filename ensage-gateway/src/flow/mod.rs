@@ -66,7 +66,6 @@ struct Asked<'a> {
     conn: &'a Conn,
     member: &'a Member,
     head: &'a http::request::Parts,
-    target: &'a Target,
     /// How each credential of the enclave stands to it.
     sites: &'a [SiteFit],
     route: &'a Route,
@@ -103,7 +102,7 @@ async fn judged(
     x.route(&route);
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
-    let asked = Asked { conn, member: &member, head, target: &target, sites: &sites, route: &route };
+    let asked = Asked { conn, member: &member, head, sites: &sites, route: &route };
     let body = scan::body(&asked, x, &mut trial, body).await?;
 
     // The real secret, for this one host and slot only, and only with the proof in hand.
