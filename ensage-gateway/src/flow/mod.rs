@@ -41,7 +41,6 @@ use exchange::Exchange;
 pub(crate) use identify::Facts;
 use identify::{Conn, Member};
 use reply::Stop;
-use request::Target;
 use respond::Prepared;
 pub(crate) use scan::{HOLD_UNIT, McpSessions};
 pub(crate) use substitute::creds_slot;
@@ -96,6 +95,7 @@ async fn judged(
     // What: which entry of the enclave governs this request, and what its head carries as credential.
     let sites = substitute::sites(&policy, &enclave, &target);
     let finding = substitute::examine_head(conn, &x.generation, head, &member, &sites);
+    x.carries(&finding);
     x.form(reply::form(&enclave, &target, head));
     request::untainted(conn, x)?;
     let route = trial.head(&request::facts(head, &target, &finding))?;
