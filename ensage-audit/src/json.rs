@@ -186,6 +186,13 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, max: usize) {
         (text.get(..text.floor_char_boundary(max)).unwrap_or_default(), "…")
     };
     out.push(b'"');
+    // Nearly every text: seen in one pass over its bytes.
+    if head.bytes().all(is_plain_ascii) {
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(tail.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let mut plain = 0;
     for (at, c) in head.char_indices() {
         if is_plain(c) {
@@ -205,6 +212,10 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, max: usize) {
     out.extend_from_slice(head.get(plain..).unwrap_or_default().as_bytes());
     out.extend_from_slice(tail.as_bytes());
     out.push(b'"');
+}
+
+const fn is_plain_ascii(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\')
 }
 
 fn is_plain(c: char) -> bool {

@@ -62,8 +62,9 @@ impl Patterns {
     pub fn scrub_headers(&self, headers: &mut HeaderMap) -> usize {
         let mut count = 0;
         let mut broken = Vec::new();
+        let finders: Vec<Finder<'_>> = self.all.iter().map(|pattern| Finder::new(pattern.secret.as_slice())).collect();
         for (name, value) in headers.iter_mut() {
-            let Some((clean, found)) = self.scrub_value(value.as_bytes()) else { continue };
+            let Some((clean, found)) = self.scrub_value(&finders, value.as_bytes()) else { continue };
             count += found;
             match HeaderValue::from_bytes(&clean) {
                 Ok(clean) => *value = clean,
@@ -77,8 +78,8 @@ impl Patterns {
     }
 
     /// The value without its secrets, and how many there were; `None` if there were none.
-    fn scrub_value(&self, value: &[u8]) -> Option<(Vec<u8>, usize)> {
-        let raw = || self.all.iter().any(|pattern| Finder::new(pattern.secret.as_slice()).find(value).is_some());
+    fn scrub_value(&self, finders: &[Finder<'_>], value: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let raw = || finders.iter().any(|finder| finder.find(value).is_some());
         if memchr(b'%', value).is_none() && !raw() {
             return None;
         }
@@ -240,6 +241,9 @@ impl Scrubber {
 
     /// Appends what was held back, at the end of the body; a secret that is cut off there is replaced too.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.pending.is_empty() {
+            return;
+        }
         let bytes = std::mem::take(&mut self.pending);
         self.walk(&bytes, End::Body, out);
     }
