@@ -90,6 +90,11 @@ impl Secret {
         difference == 0
     }
 
+    /// Says whether `other` is this secret or has it somewhere inside, as `postgres://user:SECRET@host` has.
+    pub fn is_inside(&self, other: &[u8]) -> bool {
+        other.windows(self.0.len()).any(|part| self.matches(part))
+    }
+
     /// Lends the bytes: the only way to them.
     pub(crate) fn expose<R>(&self, reader: impl FnOnce(&[u8]) -> R) -> R {
         reader(&self.0)
@@ -164,6 +169,8 @@ mod tests {
         assert!(secret.matches(b"correct horse"));
         assert!(!secret.matches(b"correct horsf"));
         assert!(!secret.matches(b"correct hors"));
+        assert!(secret.is_inside(b"correct horse") && secret.is_inside(b"https://u:correct horse@h/"));
+        assert!(!secret.is_inside(b"correct") && !secret.is_inside(b"correct_horse battery"));
         assert!(secret.another().matches(b"correct horse"));
     }
 }

@@ -7,4 +7,5 @@
     reason = "a test that meets the unexpected must fail"
 )]
 
+mod cli;
 mod rows;

@@ -51,6 +51,7 @@ pub(super) fn find(enclave: &Enclave, asked: &Asked<'_>) -> Found {
     let server = enclave.mcp.iter().any(|rule| is_at(rule, asked.authority, asked.scheme));
     match furthest {
         Some((Reached::Method, rule)) if !server => shut(Err(method(asked, rule)), fine(), fine()),
+        Some((Reached::Path, rule)) => shut(fine(), Err(path(asked, &rule.rule).by(&lacking(rule, "paths"))), fine()),
         Some((_, rule)) => shut(fine(), Err(path(asked, &rule.rule)), fine()),
         None => shut(fine(), Err(path(asked, &nothing)), fine()),
     }
@@ -69,7 +70,12 @@ fn reach(rule: &HttpRule, asked: &Asked<'_>) -> Reached {
 fn method(asked: &Asked<'_>, rule: &HttpRule) -> Denial {
     let message = format!("{} is not allowed on {}", asked.method, asked.authority.host);
     let remedy = format!("add it to methods of {}", rule.rule.path);
-    Denial::new(Reason::MethodNotAllowed, message).by(&rule.rule).remedy(remedy)
+    Denial::new(Reason::MethodNotAllowed, message).by(&lacking(rule, "methods")).remedy(remedy)
+}
+
+/// The list of a rule that lacks the entry.
+fn lacking(rule: &HttpRule, list: &str) -> Rule {
+    Rule { path: format!("{}.{list}", rule.rule.path).into(), line: rule.rule.line }
 }
 
 fn path(asked: &Asked<'_>, rule: &Rule) -> Denial {

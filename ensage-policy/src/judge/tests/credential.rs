@@ -60,7 +60,7 @@ fn v22_observe_never_puts_a_secret_into_what_policy_would_deny() {
     let policy = policy();
     let used = placeholder("git", "bearer");
     let outcome = request(&policy, Mode::Observe, "PUT https://api.test/", &used);
-    assert_eq!(told(&outcome), "deny placeholder_would_deny enclave.a.http[0]");
+    assert_eq!(told(&outcome), "deny placeholder_would_deny enclave.a.http[0].methods");
     let outcome = request(&policy, Mode::Observe, "GET https://api.test/", &used);
     assert_eq!(filled(&outcome), "substitute git Bearer");
     assert!(outcome.unwrap().would().is_none());
@@ -109,7 +109,7 @@ fn misuse_is_refused_in_every_mode_and_before_the_protocol() {
     let finding = CredentialFinding::Misuse { reason: Reason::PlaceholderWrongPath, credential: None };
     let told = |asked: &str, mode| told(&request(&policy, mode, asked, &finding));
     assert_eq!(told("GET https://api.test/", Mode::Enforce), "deny placeholder_wrong_path -");
-    assert_eq!(told("PUT https://api.test/", Mode::Enforce), "deny method_not_allowed enclave.a.http[0]");
+    assert_eq!(told("PUT https://api.test/", Mode::Enforce), "deny method_not_allowed enclave.a.http[0].methods");
     assert_eq!(told("PUT https://api.test/", Mode::Observe), "deny placeholder_wrong_path -");
 }
 

@@ -70,7 +70,10 @@ fn explain_takes_the_same_steps() {
     };
     let url = |mode, method, url: &str| ask(mode, Question::Url { url: &Url::parse(url).unwrap(), method });
     assert_eq!(url(Mode::Enforce, "GET", "https://x.open.test/"), "allow - enclave.a.http[2] - false");
-    assert_eq!(url(Mode::Enforce, "PUT", "https://api.test/"), "deny method_not_allowed enclave.a.http[0] - false");
+    assert_eq!(
+        url(Mode::Enforce, "PUT", "https://api.test/"),
+        "deny method_not_allowed enclave.a.http[0].methods - false"
+    );
     assert_eq!(url(Mode::Observe, "GET", "https://no.test/"), "allow host_not_allowed enclave.a.http - true");
     assert_eq!(url(Mode::Enforce, "GET", "https://injected.test/"), "allow - enclave.a.http[8] injected false");
     let tool = |server, tool| ask(Mode::Enforce, Question::Tool { server, tool });

@@ -1,0 +1,12 @@
+//! Every command by the words of its contract: exit codes, streams, documents, and who may use it where.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+
+mod asking;
+mod audit;
+mod configuration;
+mod creds;
+mod daemon;
+pub(crate) mod home;
+mod inside;
+mod run;
+mod variables;
