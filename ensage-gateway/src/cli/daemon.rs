@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ensage_creds::VaultError;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::{GatewayArgs, Global};
 use super::output::{Failure, Output, chain};
@@ -124,6 +124,7 @@ pub(crate) fn start_failed(error: StartError) -> Failure {
     match error {
         StartError::AlreadyRunning => Failure::new("already_running", text).remedy("`ensage status` shows it"),
         StartError::Vault(e) => vault_failed(e),
+        StartError::Ca(e) => Failure::new("internal", text).remedy(e.remedy()),
         _ => Failure::new("internal", text),
     }
 }
@@ -157,24 +158,45 @@ pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Re
     let place = place::find(global)?;
     let options = options(&place, output)?;
     let gateway = Gateway::start(options).map_err(start_failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
+    // Before anybody is told that it is there: until then a signal does what it does to any program.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(Failure::internal)?
+    };
     let mut out = std::io::stdout().lock();
     for listener in gateway.listeners() {
         let _ = writeln!(out, "listening on {listener}");
     }
     let _ = out.flush();
     drop(out);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
     let linger = args.linger.map(Duration::from_secs);
-    runtime.block_on(until_told(&gateway, linger)).map_err(Failure::internal)?;
+    runtime.block_on(until_told(&gateway, signals, linger));
     gateway.stop();
     Ok(0)
 }
 
+/// What the daemon listens to besides its sockets.
+struct Signals {
+    hup: Signal,
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    /// Takes them over; inside a runtime.
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hup: signal(SignalKind::hangup())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once; `linger` ends an idle gateway of `run`.
-async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Result<()> {
-    let mut hup = signal(SignalKind::hangup())?;
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
+async fn until_told(gateway: &Gateway, signals: Signals, linger: Option<Duration>) {
+    let Signals { mut hup, mut term, mut int } = signals;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
@@ -187,7 +209,7 @@ async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Res
             _ = int.recv() => break,
             _ = tick.tick() => {
                 if linger.is_some_and(|l| gateway.close_if_quiet(l)) {
-                    return Ok(());
+                    return;
                 }
             }
         }
@@ -198,5 +220,4 @@ async fn until_told(gateway: &Gateway, linger: Option<Duration>) -> std::io::Res
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    Ok(())
 }

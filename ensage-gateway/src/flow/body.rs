@@ -94,6 +94,16 @@ impl Body for OutBody {
                     }
                     p.seen.bytes.set(p.seen.bytes.get().saturating_add(data.len() as u64));
                 }
+                if let Some(trailers) = frame.trailers_ref() {
+                    for value in trailers.values() {
+                        // The line end keeps two values from reading as one.
+                        let found = p.search.feed(value.as_bytes()).or_else(|| p.search.feed(b"\r\n"));
+                        if let Some(found) = found {
+                            p.seen.placeholder.replace(Some(found));
+                            return Poll::Ready(Some(Err(Cut::Placeholder)));
+                        }
+                    }
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
         }

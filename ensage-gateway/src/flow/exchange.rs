@@ -10,7 +10,7 @@ use ensage_audit::{Alarm, Draft, Fragment, Seq};
 use ensage_mcp::mcp::Message;
 use ensage_mcp::{Revision, llm};
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::{Denial, HeadPermit, Route, RouteKind, ToolFilter};
+use ensage_policy::judge::{CredentialFinding, Denial, HeadPermit, Route, RouteKind, ToolFilter};
 use ensage_policy::{Mode, Policy, Reason};
 use http::StatusCode;
 use uuid::Uuid;
@@ -239,6 +239,13 @@ impl Exchange {
 
     pub(crate) fn credential(&mut self, name: &Arc<str>, action: &'static str) {
         self.facts.credential = Some((name.clone(), action));
+    }
+
+    /// A placeholder where it does not belong is refused, whichever step says so.
+    pub(crate) fn carries(&mut self, finding: &CredentialFinding) {
+        if let CredentialFinding::Misuse { credential: Some(name), .. } = finding {
+            self.credential(name, "refused");
+        }
     }
 
     pub(crate) fn expect(&mut self, expected: Expected) {

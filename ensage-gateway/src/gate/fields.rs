@@ -26,7 +26,17 @@ const NOT_IN_TRAILERS: &[&str] = &[
 ];
 
 /// Fields that `Connection` may not nominate: without them the next hop reads another message.
-const NOT_NOMINATED: &[&str] = &["content-encoding", "content-length", "content-type", "host", "transfer-encoding"];
+const NOT_NOMINATED: &[&str] = &[
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "transfer-encoding",
+];
 
 /// Names that some servers read as the framing fields.
 const FRAMING_TWINS: &[&str] = &["content_length", "transfer_encoding"];
