@@ -1,10 +1,13 @@
 //! What makes a process an agent: definitions, and the built-in ones.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{glob, proc::Process};
+use crate::{
+    glob,
+    proc::{Process, Program},
+};
 
 /// Says of a path whether it is meant.
 pub type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -128,17 +131,17 @@ impl Matcher {
     }
 
     /// The digest is asked for last: it may read a whole program.
-    fn matches(&self, process: &Process, digest: &dyn Fn(&Process) -> Option<Arc<str>>) -> bool {
+    fn matches(&self, exe: Option<&str>, script: Option<&str>, digest: &dyn Fn() -> Option<Arc<str>>) -> bool {
         let path_fits = |wanted: &Option<Predicate>, path: Option<&str>| match wanted {
             Some(wanted) => path.is_some_and(wanted),
             None => true,
         };
         self.keys() > 0
-            && path_fits(&self.exe, process.exe_path())
-            && path_fits(&self.script, process.script_path())
+            && path_fits(&self.exe, exe)
+            && path_fits(&self.script, script)
             && match &self.sha256 {
                 Some(pins) if pins.is_empty() => false,
-                Some(pins) => digest(process).is_some_and(|digest| pins.iter().any(|pin| **pin == *digest)),
+                Some(pins) => digest().is_some_and(|digest| pins.iter().any(|pin| **pin == *digest)),
                 None => true,
             }
     }
@@ -146,12 +149,27 @@ impl Matcher {
 
 /// Compares one process with all definitions: the one with more keys wins, equal is ambiguous.
 pub fn judge(process: &Process, matchers: &[Matcher], digest: &dyn Fn(&Process) -> Option<Arc<str>>) -> Verdict {
+    compare(process.exe_path(), process.script_path(), matchers, &|| digest(process))
+}
+
+/// The same for a program that is not started yet; `digest` is of a file.
+pub fn judge_program(program: &Program, matchers: &[Matcher], digest: &dyn Fn(&Path) -> Option<Arc<str>>) -> Verdict {
+    let script = program.script.as_deref().and_then(Path::to_str);
+    compare(program.exe.to_str(), script, matchers, &|| digest(&program.exe))
+}
+
+fn compare(
+    exe: Option<&str>,
+    script: Option<&str>,
+    matchers: &[Matcher],
+    digest: &dyn Fn() -> Option<Arc<str>>,
+) -> Verdict {
     let mut best = 0;
     let mut names: Vec<Arc<str>> = Vec::new();
     for matcher in matchers {
         let keys = matcher.keys();
         // Fewer keys than the best can't win, so their files need not be read.
-        if keys < best || !matcher.matches(process, digest) {
+        if keys < best || !matcher.matches(exe, script, digest) {
             continue;
         }
         if keys > best {
@@ -274,6 +292,22 @@ pub(crate) mod tests {
         ];
         for (matchers, want) in rows {
             assert_eq!(judge(&process(9, 1, "/x", Some("/s")), &matchers, &digest), want, "{matchers:?}");
+        }
+    }
+
+    #[test]
+    fn a_planned_program_is_judged_like_a_process() {
+        let matchers = [
+            Matcher::new("a").exe(|path| path == "/x"),
+            Matcher::new("b").exe(|path| path == "/x").script(|path| path == "/s"),
+            Matcher::new("c").exe(|path| path == "/y").sha256(vec!["aa".into()]),
+        ];
+        for (exe, script, want) in
+            [("/x", None, Some("a")), ("/x", Some("/s"), Some("b")), ("/y", None, Some("c")), ("/z", None, None)]
+        {
+            let program = Program { exe: exe.into(), script: script.map(PathBuf::from) };
+            let got = judge_program(&program, &matchers, &|path| (path == Path::new("/y")).then(|| "aa".into()));
+            assert_eq!(got, want.map_or(Verdict::Nothing, |name| Verdict::Agent(name.into())), "{exe} {script:?}");
         }
     }
 

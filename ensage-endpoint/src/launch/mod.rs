@@ -138,6 +138,7 @@ impl Launch {
         Ok(Running { child, grace: self.grace, earlier, signals, _adopts: adopts, _this_thread: PhantomData })
     }
 
+    /// Blocked and ignored signals are inherited (std leaves both alone), caught ones go back to their default on exec.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -145,8 +146,7 @@ impl Launch {
             command.current_dir(cwd);
         }
         let us = getpid();
-        let mask = signals::mask();
-        // SAFETY: between fork and exec the closure makes three plain system calls and allocates nothing.
+        // SAFETY: between fork and exec the closure makes two plain system calls and allocates nothing.
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::TERM))?;
@@ -154,7 +154,6 @@ impl Launch {
                 if getppid() != Some(us) {
                     return Err(io::Error::from_raw_os_error(libc::ESRCH));
                 }
-                signals::set_mask(&mask);
                 Ok(())
             });
         }

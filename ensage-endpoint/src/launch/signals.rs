@@ -132,23 +132,6 @@ impl std::fmt::Debug for Signals {
     }
 }
 
-/// The signals that this thread blocks.
-pub(super) fn mask() -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: `set` lives across the calls; sigemptyset initialises it whatever the second one does.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
-/// Blocks exactly these. Safe between fork and exec.
-pub(super) fn set_mask(set: &libc::sigset_t) {
-    // SAFETY: `set` is an initialised set; a null pointer asks for no old one.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set, ptr::null_mut()) };
-}
-
 /// Sets (or only reads) what a signal does, and returns what it did.
 fn action(signal: Signal, new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();

@@ -13,7 +13,7 @@ mod holders;
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -133,11 +133,13 @@ pub fn unix_peer(stream: impl AsFd) -> Result<Process, Unknown> {
         libc::getsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERPIDFD, (&raw mut raw).cast(), &raw mut len)
     };
     if code != 0 {
-        return Err(match io::Error::last_os_error() {
+        return match io::Error::last_os_error() {
+            // Linux before 6.5.
+            err if err.raw_os_error() == Some(libc::ENOPROTOOPT) => unix_peer_by_pid(stream),
             // The peer was reaped before it could be asked for.
-            err if matches!(err.raw_os_error(), Some(libc::ESRCH | libc::ENODATA)) => Unknown::Orphaned,
-            err => Unknown::Kernel(err),
-        });
+            err if matches!(err.raw_os_error(), Some(libc::ESRCH | libc::ENODATA)) => Err(Unknown::Orphaned),
+            err => Err(Unknown::Kernel(err)),
+        };
     }
     // SAFETY: the kernel just made this descriptor for us, and nothing else owns it.
     let handle = unsafe { OwnedFd::from_raw_fd(raw) };
@@ -153,6 +155,15 @@ pub fn unix_peer(stream: impl AsFd) -> Result<Process, Unknown> {
         Ok(_) => Err(Unknown::Orphaned),
         Err(err) => Err(Unknown::Kernel(err.into())),
     }
+}
+
+/// The process that has the pid of the one that connected. Weaker: if that one has exited, another of its user may
+/// have the pid by now.
+fn unix_peer_by_pid(stream: BorrowedFd<'_>) -> Result<Process, Unknown> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|err| Unknown::Kernel(err.into()))?;
+    let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).map_err(|_| Unknown::Orphaned)?;
+    let process = Process::read(pid)?;
+    if process.uid == peer.uid.as_raw() { Ok(process) } else { Err(Unknown::Orphaned) }
 }
 
 /// Reads the processes and drops those that do not hold the socket any more.

@@ -195,6 +195,7 @@ fn a_unix_client_is_the_one_that_connected() {
     let client = UnixStream::connect(&path).unwrap();
     let (accepted, _) = listener.accept().unwrap();
     assert_eq!(unix_peer(&accepted).unwrap(), Process::this().unwrap());
+    assert_eq!(unix_peer_by_pid(accepted.as_fd()).unwrap(), Process::this().unwrap());
     drop(client);
 }
 

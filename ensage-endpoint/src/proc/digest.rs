@@ -5,6 +5,7 @@ use std::{
     fs::{File, Metadata},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -50,6 +51,11 @@ pub enum DigestError {
     },
 }
 
+enum Failed {
+    Changed,
+    Io(io::Error),
+}
+
 impl Digests {
     /// An empty cache.
     pub fn new() -> Self {
@@ -66,14 +72,34 @@ impl Digests {
             Ok(stat) if stat.start_time == key.start_time => {}
             Ok(_) | Err(_) => return Err(DigestError::Gone(pid)),
         }
-        let before = version(&file).map_err(|source| DigestError::Io { pid, source })?;
+        self.of_open(&mut file).map_err(|err| match err {
+            Failed::Changed => DigestError::Changed(pid),
+            Failed::Io(source) => DigestError::Io { pid, source },
+        })
+    }
+
+    /// What [`of`](Self::of) would say, if it can be said without reading the program.
+    pub fn known(&self, key: &ProcessKey) -> Option<Arc<str>> {
+        let file = File::open(format!("/proc/{}/exe", key.pid)).ok()?;
+        let same = Stat::read(key.pid).is_ok_and(|stat| stat.start_time == key.start_time);
+        let version = version(&file).ok().filter(|_| same)?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    }
+
+    /// The same of a file; `None` if it can't be read or changes meanwhile.
+    pub fn of_file(&self, path: &Path) -> Option<Arc<str>> {
+        self.of_open(&mut File::open(path).ok()?).ok()
+    }
+
+    fn of_open(&self, file: &mut File) -> Result<Arc<str>, Failed> {
+        let before = version(file).map_err(Failed::Io)?;
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&before) {
             return Ok(known.clone());
         }
-        let digest: Arc<str> = stream(&mut file).map_err(|source| DigestError::Io { pid, source })?.into();
-        let after = version(&file).map_err(|source| DigestError::Io { pid, source })?;
+        let digest: Arc<str> = stream(file).map_err(Failed::Io)?.into();
+        let after = version(file).map_err(Failed::Io)?;
         if before != after {
-            return Err(DigestError::Changed(pid));
+            return Err(Failed::Changed);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= PROGRAMS_MAX {

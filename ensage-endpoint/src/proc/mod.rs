@@ -2,6 +2,7 @@
 
 mod digest;
 mod pidfd;
+mod program;
 mod script;
 mod stat;
 mod tree;
@@ -22,11 +23,12 @@ pub(crate) use self::stat::Stat;
 pub use self::{
     digest::{DigestError, Digests},
     pidfd::PidFd,
+    program::Program,
     tree::{ANCESTORS_MAX, Chain, Table},
 };
 
 /// How often a process that changes under the eyes of the reader (`exec`, a dying parent) is read again.
-const READS_MAX: usize = 4;
+const READS_MAX: usize = 8;
 /// An exec shows its arguments some microseconds after its program.
 const EXEC_PAUSE: Duration = Duration::from_micros(500);
 /// Longest command line that is searched for a script argument; the rest is options of the program.
@@ -129,7 +131,7 @@ impl ProcessKey {
 impl Process {
     /// Reads a process so that all fields are of one process and one program.
     ///
-    /// Start time and program are read before and after the rest: a reused pid or an `exec` in between makes a new
+    /// Start time and memory layout are read before and after the rest: a reused pid or an `exec` in between makes a new
     /// read, never a mixture.
     pub fn read(pid: u32) -> Result<Self, ProcError> {
         for attempt in 1..=READS_MAX {
@@ -150,12 +152,11 @@ impl Process {
                 }
                 Script::NotYet => return Err(ProcError::Changing { pid }),
             };
-            let exe_after = Exe::read(pid)?;
             let after = Stat::read(pid)?;
             if before.start_time != after.start_time {
                 return Err(ProcError::Gone { pid });
             }
-            if exe == exe_after && before.ppid == after.ppid {
+            if before.image == after.image && before.ppid == after.ppid {
                 let (start_time, ppid) = (after.start_time, after.ppid);
                 return Ok(Self { pid, start_time, started: wall_clock(start_time), ppid, exe, script, uid });
             }

@@ -11,6 +11,9 @@ pub(crate) struct Stat {
     pub(crate) ppid: u32,
     pub(crate) flags: u32,
     pub(crate) start_time: u64,
+    /// Where code, stack and arguments lie. Every exec draws new places, so this tells one program from the next
+    /// even if both are the same file; zeroes where the kernel hides it.
+    pub(crate) image: [u64; 3],
 }
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
@@ -33,7 +36,10 @@ impl Stat {
         // Fields 5 to 8 are pgrp, session, tty_nr, tpgid; 10 to 21 counters and priorities.
         let flags = fields.nth(4)?.parse().ok()?;
         let start_time = fields.nth(12)?.parse().ok()?;
-        Some(Self { state, ppid, flags, start_time })
+        // Fields 26 (startcode), 28 (startstack) and 48 (arg_start).
+        let mut place = |skip| fields.nth(skip).and_then(|field| field.parse().ok()).unwrap_or(0);
+        let image = [place(3), place(1), place(19)];
+        Some(Self { state, ppid, flags, start_time, image })
     }
 
     pub(crate) fn is_kernel_thread(&self) -> bool {
@@ -59,13 +65,14 @@ mod tests {
 
     use super::*;
 
-    const TAIL: &str = "S 41 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 22";
+    const TAIL: &str = "S 41 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 23 24 25 26 27 28 29 30 31 32 33 34 35 36 \
+                        37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 0";
 
     #[test]
     fn the_name_never_shifts_the_fields() {
         for name in ["sh", "a b", ") S 1 1", "x) R 1 (y", "new\nline", ""] {
             let line = format!("42 ({name}) {TAIL}");
-            let want = Stat { state: b'S', ppid: 41, flags: 4_194_560, start_time: 9876 };
+            let want = Stat { state: b'S', ppid: 41, flags: 4_194_560, start_time: 9876, image: [26, 28, 48] };
             assert_eq!(Stat::parse(line.as_bytes()), Some(want), "{line:?}");
         }
     }

@@ -176,3 +176,54 @@ fn a_pidfd_tells_the_end() {
     drop(run);
     assert!(handle.signal(rustix::process::Signal::KILL).is_err());
 }
+
+#[test]
+fn g2_an_orphans_former_parent_is_not_its_ancestor() {
+    let mut parent = Command::new("/bin/sh")
+        .args(["-c", "exec 3<&0; sh -c 'read x <&3; :' & read y; :"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let key = ProcessKey::of(parent.id()).unwrap();
+    let child = loop {
+        if let [child] = Table::read().unwrap().children(&key) {
+            break Process::read_key(child).unwrap();
+        }
+        std::thread::yield_now();
+    };
+    let handle = PidFd::open(&key).unwrap();
+    handle.signal(rustix::process::Signal::KILL).unwrap();
+    rustix::event::poll(&mut [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)], None).unwrap();
+    // It is dead and still there, since nobody has waited for it; what is known of the child names it.
+    assert_eq!(child.ppid, parent.id());
+    let chain = Chain::of(child.clone()).unwrap();
+    assert!(chain.ancestors.iter().all(|ancestor| ancestor.pid != parent.id()), "{chain:?}");
+    drop(parent.stdin.take());
+    parent.wait().unwrap();
+}
+
+#[test]
+fn g5_program_and_script_are_of_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    // Two programs that turn into each other all the time, each with a script of its own.
+    fs::write(at.join("a.sh"), "exec /bin/bash b.sh\n").unwrap();
+    fs::write(at.join("b.sh"), "exec /bin/sh a.sh\n").unwrap();
+    let (sh, bash) = (fs::canonicalize("/bin/sh").unwrap(), fs::canonicalize("/bin/bash").unwrap());
+    assert_ne!(sh, bash, "this needs two shells");
+    let mut run = Command::new("/bin/sh").arg("a.sh").current_dir(&at).spawn().unwrap();
+    let mut seen = [0, 0];
+    for _ in 0..2000 {
+        // Either all of one moment, or none.
+        let Ok(process) = Process::read(run.id()) else { continue };
+        let exe = process.exe.unwrap().path;
+        let (which, script) = if exe == sh { (0, at.join("a.sh")) } else { (1, at.join("b.sh")) };
+        if exe == sh || exe == bash {
+            assert_eq!(process.script, Some(script), "{exe:?}");
+            seen[which] += 1;
+        }
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
