@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::record::EndGuard;
 use super::respond::Stages;
-use super::substitute::Search;
+use super::substitute::{Search, Stray};
 use crate::gate::Watch;
 
 /// Why a body is cut off before its end. The peer sees a reset, never a complete message.
@@ -64,8 +64,8 @@ pub(crate) struct Passing {
 pub(crate) struct UpSeen {
     /// Bytes handed on.
     pub(crate) bytes: std::cell::Cell<u64>,
-    /// The credential whose placeholder was found.
-    pub(crate) placeholder: std::cell::RefCell<Option<String>>,
+    /// The placeholder that was found.
+    pub(crate) stray: std::cell::RefCell<Option<Stray>>,
 }
 
 impl Passing {
@@ -89,7 +89,7 @@ impl Body for OutBody {
                 let Ok(frame) = frame else { return Poll::Ready(Some(Err(Cut::Client))) };
                 if let Some(data) = frame.data_ref() {
                     if let Some(found) = p.search.feed(data) {
-                        p.seen.placeholder.replace(Some(found));
+                        p.seen.stray.replace(Some(found));
                         return Poll::Ready(Some(Err(Cut::Placeholder)));
                     }
                     p.seen.bytes.set(p.seen.bytes.get().saturating_add(data.len() as u64));
@@ -99,7 +99,7 @@ impl Body for OutBody {
                         // The line end keeps two values from reading as one.
                         let found = p.search.feed(value.as_bytes()).or_else(|| p.search.feed(b"\r\n"));
                         if let Some(found) = found {
-                            p.seen.placeholder.replace(Some(found));
+                            p.seen.stray.replace(Some(found));
                             return Poll::Ready(Some(Err(Cut::Placeholder)));
                         }
                     }

@@ -121,10 +121,8 @@ fn failed(up: &UpSeen, gate: &Watch, error: hyper::Error) -> Stop {
     if let Some(violation) = gate.violation() {
         return Fault::Protocol { detail: violation.detail }.into();
     }
-    if let Some(credential) = up.placeholder.borrow().as_deref() {
-        let what =
-            format!("the body carries the placeholder of credential {credential}, which belongs into its slot only");
-        return Stop::refused(Reason::PlaceholderWrongSlot, what);
+    if let Some(stray) = up.stray.borrow().as_ref() {
+        return Stop::refused(stray.reason, "the body carries a placeholder, which belongs into its slot only");
     }
     let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Cut>());
     match cause {

@@ -49,7 +49,7 @@ fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> 
         None => OutBody::Empty,
         Some(b) if b.is_end_stream() => OutBody::Empty,
         Some(b) => {
-            let search = substitute::Search::new(asked.conn, asked.member);
+            let search = substitute::Search::new(asked.conn, asked.member, asked.sites);
             OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
         }
     }

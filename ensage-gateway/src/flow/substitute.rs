@@ -136,19 +136,38 @@ pub(crate) struct Search {
     search: BodySearch,
     shared: Arc<crate::gateway::Shared>,
     session: Arc<crate::session::Session>,
+    sites: Vec<SiteFit>,
+}
+
+/// A placeholder in a passing body.
+#[derive(Clone, Debug)]
+pub(crate) struct Stray {
+    /// Why it is refused.
+    pub(crate) reason: Reason,
+    /// Whose it is.
+    pub(crate) credential: Option<Arc<str>>,
 }
 
 impl Search {
-    pub(crate) fn new(conn: &Conn, member: &Member) -> Self {
-        Self { search: BodySearch::new(), shared: conn.shared.clone(), session: member.session.clone() }
+    pub(crate) fn new(conn: &Conn, member: &Member, sites: &[SiteFit]) -> Self {
+        let (shared, session) = (conn.shared.clone(), member.session.clone());
+        Self { search: BodySearch::new(), shared, session, sites: sites.to_vec() }
     }
 
-    /// The credential whose placeholder ends in this chunk.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<String> {
+    /// The placeholder that ends in this chunk.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<Stray> {
         let opening = &self.session.opening;
         let who = Who { session: *self.session.id.as_bytes(), enclave: &opening.enclave, agent: &opening.agent };
         let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
-        Some(found.credential().map_or_else(|| "?".to_owned(), ToString::to_string))
+        let bound = |name: &str| self.sites.iter().any(|s| &*s.credential.name == name && s.host == PolicyHost::Bound);
+        let reason = match &found {
+            Standing::WrongSession { .. } => Reason::PlaceholderWrongSession,
+            Standing::Expired { .. } => Reason::PlaceholderExpired,
+            Standing::Unknown => Reason::PlaceholderUnknown,
+            Standing::Own { credential, .. } if bound(credential) => Reason::PlaceholderWrongSlot,
+            Standing::Own { .. } => Reason::PlaceholderWrongHost,
+        };
+        Some(Stray { reason, credential: found.credential().cloned() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ensage_audit::{Ancestor, Fragment, ProcessFacts};
@@ -106,7 +107,7 @@ fn send(workers: &Workers, arrival: Arrival) {
 }
 
 /// Who is behind a socket, and which session that is. Blocks on `/proc`.
-fn seed(shared: &Shared, socket: Result<Socket, Unknown>, scope: &Scope) -> Seed {
+fn seed(shared: &Arc<Shared>, socket: Result<Socket, Unknown>, scope: &Scope) -> Seed {
     let generation = shared.generation();
     let registered = |key: &_| shared.sessions.is_registered(key);
     let digest = |process: &Process| shared.digests.of(&process.key()).ok();
@@ -122,11 +123,12 @@ fn seed(shared: &Shared, socket: Result<Socket, Unknown>, scope: &Scope) -> Seed
     match identity {
         Identity::Agent(agent) => known(shared, policy, *agent, scope),
         Identity::AmbiguousAgent { client, .. } => {
-            Seed::Stranger { reason: Reason::AmbiguousAgent, facts: facts(&client) }
+            Seed::Stranger { reason: Reason::AmbiguousAgent, facts: facts(shared, &client) }
         }
-        Identity::AmbiguousOwners(owners) => {
-            Seed::Stranger { reason: Reason::AmbiguousAgent, facts: owners.first().map(facts).unwrap_or_default() }
-        }
+        Identity::AmbiguousOwners(owners) => Seed::Stranger {
+            reason: Reason::AmbiguousAgent,
+            facts: owners.first().map(|o| facts(shared, o)).unwrap_or_default(),
+        },
         Identity::Unattributed(client) => unattributed(shared, policy, &client, scope),
     }
 }
@@ -139,8 +141,8 @@ fn hint(scope: &Scope) -> Hint<'_> {
 }
 
 /// A client that a definition or `run` says who it is.
-fn known(shared: &Shared, policy: &Policy, agent: Agent, scope: &Scope) -> Seed {
-    let facts = facts(&agent.client);
+fn known(shared: &Arc<Shared>, policy: &Policy, agent: Agent, scope: &Scope) -> Seed {
+    let facts = facts(shared, &agent.client);
     if agent.by == RootBy::Registration {
         return match shared.sessions.registered(&agent.root.key()) {
             Some(session) => Seed::Member { session, facts, would: None },
@@ -155,8 +157,8 @@ fn known(shared: &Shared, policy: &Policy, agent: Agent, scope: &Scope) -> Seed 
 }
 
 /// A client without a definition: its own agent where an enclave takes any, else what `unattributed` says.
-fn unattributed(shared: &Shared, policy: &Policy, client: &Chain, scope: &Scope) -> Seed {
-    let facts = facts(client);
+fn unattributed(shared: &Arc<Shared>, policy: &Policy, client: &Chain, scope: &Scope) -> Seed {
+    let facts = facts(shared, client);
     let process = &client.process;
     let own = process.uid == rustix::process::geteuid().as_raw();
     let any: Vec<&Arc<Enclave>> = policy
@@ -181,7 +183,7 @@ fn unattributed(shared: &Shared, policy: &Policy, client: &Chain, scope: &Scope)
 }
 
 /// A client that enforce mode refuses. Observe lets it into the enclave that is meant, and records that it would not.
-fn stranger(shared: &Shared, policy: &Policy, facts: Facts, scope: &Scope, reason: Reason) -> Seed {
+fn stranger(shared: &Arc<Shared>, policy: &Policy, facts: Facts, scope: &Scope, reason: Reason) -> Seed {
     let meant = match scope {
         Scope::Enclave(name) => policy.enclaves.iter().find(|e| e.name == *name),
         Scope::Gateway | Scope::Session(_) => policy.enclaves.first().filter(|_| policy.enclaves.len() == 1),
@@ -194,7 +196,7 @@ fn stranger(shared: &Shared, policy: &Policy, facts: Facts, scope: &Scope, reaso
     }
 }
 
-fn member(shared: &Shared, enclave: &Arc<Enclave>, agent: Arc<str>, root: &Process, facts: Facts) -> Seed {
+fn member(shared: &Arc<Shared>, enclave: &Arc<Enclave>, agent: Arc<str>, root: &Process, facts: Facts) -> Seed {
     let ttl = shared.policy().gateway.session_ttl;
     let (session, fresh) = shared.sessions.find_or_open(root.key(), &enclave.name, || Opening {
         enclave: enclave.name.clone(),
@@ -206,7 +208,7 @@ fn member(shared: &Shared, enclave: &Arc<Enclave>, agent: Arc<str>, root: &Proce
         listener: None,
         mode: None,
         ttl,
-        process: Some(root_fragment(root)),
+        process: Some(root_fragment(shared, root)),
     });
     if fresh == Fresh::Opened {
         shared.session_record(&session, "opened", None);
@@ -215,7 +217,7 @@ fn member(shared: &Shared, enclave: &Arc<Enclave>, agent: Arc<str>, root: &Proce
 }
 
 fn for_connection(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     enclave: &Arc<Enclave>,
     agent: Arc<str>,
     facts: Facts,
@@ -241,25 +243,41 @@ fn base_name(process: &Process) -> Arc<str> {
     process.base_name().unwrap_or("unknown").into()
 }
 
+/// The digest of a process's program, if it was made before; else it is made off the path, one at a time, for the next
+/// connection: a large program takes 0.2 s to read.
+fn digest(shared: &Arc<Shared>, process: &Process) -> Option<Arc<str>> {
+    let key = process.key();
+    let known = shared.digests.known(&key);
+    if known.is_none() && !shared.hashing.swap(true, Ordering::AcqRel) {
+        let shared = shared.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = shared.digests.of(&key);
+            shared.hashing.store(false, Ordering::Release);
+        });
+    }
+    known
+}
+
 /// The `process` member of records.
-pub(super) fn facts(chain: &Chain) -> Facts {
+fn facts(shared: &Arc<Shared>, chain: &Chain) -> Facts {
     let ancestors: Vec<Ancestor<'_>> =
         chain.ancestors.iter().map(|p| Ancestor { pid: p.pid, executable: p.exe_path().map(Into::into) }).collect();
-    Facts { process: Some(fragment(&chain.process, &ancestors)) }
+    let digest = digest(shared, &chain.process);
+    Facts { process: Some(fragment(&chain.process, digest.as_deref(), &ancestors)) }
 }
 
 /// The same for a session's root.
-pub(super) fn root_fragment(process: &Process) -> Fragment {
-    fragment(process, &[])
+pub(super) fn root_fragment(shared: &Arc<Shared>, process: &Process) -> Fragment {
+    fragment(process, digest(shared, process).as_deref(), &[])
 }
 
-fn fragment(process: &Process, ancestors: &[Ancestor<'_>]) -> Fragment {
+fn fragment(process: &Process, digest: Option<&str>, ancestors: &[Ancestor<'_>]) -> Fragment {
     let owner = process.owner();
     ProcessFacts {
         pid: process.pid,
         start_time: Some(process.start_time),
         executable: process.exe_path(),
-        executable_sha256: None,
+        executable_sha256: digest,
         script: process.script_path(),
         owner: owner.as_deref(),
         ancestors,

@@ -40,7 +40,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`RunError::Leaving`] while the gateway ends: the caller starts another one.
-    pub(crate) fn open_run(&self, open: &Open) -> Result<Opened, RunError> {
+    pub(crate) fn open_run(self: &Arc<Self>, open: &Open) -> Result<Opened, RunError> {
         let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_draining() {
             return Err(RunError::Leaving);
@@ -63,7 +63,7 @@ impl Shared {
             listener: None,
             mode: open.observe.then_some(Mode::Observe),
             ttl: policy.gateway.session_ttl,
-            process: Some(root_fragment(&process)),
+            process: Some(root_fragment(self, &process)),
         });
         self.session_record(&session, "opened", Some("run"));
         let inherited: Vec<PathBuf> = open.bundles.iter().map(PathBuf::from).collect();

@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     /// Digests of programs.
     pub(crate) digests: Digests,
+    /// True while one is being made for records.
+    pub(crate) hashing: AtomicBool,
     state: PathBuf,
     /// Each with the enclave that it belongs to, if it is one's own.
     listeners: OnceLock<Vec<(SocketAddr, Option<Arc<str>>)>>,
@@ -127,6 +129,7 @@ impl Shared {
             denied: AtomicU64::new(0),
             peers: Peers::new().map_err(StartError::Attribution)?,
             digests: Digests::new(),
+            hashing: AtomicBool::new(false),
             state: state.path().to_owned(),
             listeners: OnceLock::new(),
             since: SystemTime::now(),
