@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
+    io::Write as _,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
@@ -80,8 +80,7 @@ const NOTES: &str = "
 import os, signal as s
 noted = {s.SIGINT, s.SIGQUIT, s.SIGHUP, s.SIGUSR1, s.SIGUSR2, s.SIGWINCH, s.SIGTERM}
 s.pthread_sigmask(s.SIG_BLOCK, noted)
-print('tty', *[os.isatty(n) for n in (0, 1, 2)], flush=True)
-print('ready', flush=True)
+print('tty', *[os.isatty(n) for n in (0, 1, 2)], 'ready', flush=True)
 seen = []
 while s.SIGTERM not in seen:
     seen.append(s.sigwait(noted))
@@ -160,12 +159,11 @@ fn exit_codes_are_the_programs() {
     };
     let plain = file("plain", "exit 3\n", 0o644);
     let bare = file("bare", "exit 9\n", 0o755);
-    let inside = file("inside", "#!/bin/sh\nexit 4\n", 0o755);
+    file("inside", "#!/bin/sh\nexit 4\n", 0o755);
     let lost = file("lost", "#!/no/such/interpreter\n", 0o755);
     let under = format!("{plain}/x");
     for (program, args, want) in [
         ("true", &[][..], 0),
-        ("/bin/sh", &["-c", "exit 7"], 7),
         ("sh", &["-c", "exit 255"], 255),
         ("sh", &["-c", "kill -9 $$"], 137),
         ("sh", &["-c", "kill -TERM $$"], 143),
@@ -177,17 +175,16 @@ fn exit_codes_are_the_programs() {
         (&plain, &[], 126),
         ("/usr", &[], 126),
         (&bare, &[], 9),
-        (&inside, &[], 4),
     ] {
         assert_eq!(exit_code(launch(program, args).spawn().unwrap()), want, "{program} {args:?}");
     }
-    let here = || exit_code(launch("./inside", &[]).env("LAUNCH_CWD", folder.path()).spawn().unwrap());
-    assert_eq!(here(), 4);
-    let nowhere = exit_code(launch("true", &[]).env("LAUNCH_CWD", &plain).spawn().unwrap());
-    assert_eq!(nowhere, 125);
     // The search path is the program's, not ours.
-    let path = exit_code(launch("inside", &[]).env("PATH", folder.path()).spawn().unwrap());
-    assert_eq!(path, 4);
+    let at = folder.path().to_str().unwrap();
+    for (program, name, value, want) in
+        [("./inside", "LAUNCH_CWD", at, 4), ("true", "LAUNCH_CWD", &plain, 125), ("inside", "PATH", at, 4)]
+    {
+        assert_eq!(exit_code(launch(program, &[]).env(name, value).spawn().unwrap()), want, "{program} {name}");
+    }
 }
 
 #[test]
@@ -375,9 +372,6 @@ fn a_dead_gateway_ends_the_program_and_all_it_started() {
     drop(gateway);
     assert_eq!(exit_code(child), 125);
     assert!(keys.iter().all(gone));
-    let mut rest = String::new();
-    out.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "");
 }
 
 #[test]
