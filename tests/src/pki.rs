@@ -35,8 +35,12 @@ impl Ca {
     /// Makes one.
     #[must_use]
     pub fn new() -> Self {
+        Self::named("ensage test CA")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "ensage test CA");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
@@ -69,7 +73,7 @@ impl Ca {
                 self.signed(wanted)
             }
             Fault::WrongName => self.leaf(&["other.test"]),
-            Fault::UnknownRoot => Self::new().leaf(&[name]),
+            Fault::UnknownRoot => Self::named("nobody").leaf(&[name]),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -11,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::answer::{self, Answer, Unsaid};
-use crate::spawn::Quiet;
+use crate::spawn::{Quiet, spawn};
 use crate::wait::DEADLINE;
 
 /// Why there is no TLS.
@@ -85,6 +86,20 @@ impl Raw {
     pub fn open(gateway: SocketAddr) -> Self {
         let quiet = Quiet::new();
         Self::over(TcpStream::connect(gateway).unwrap(), quiet)
+    }
+
+    /// Connects by a socket that a child holds as its stdin, from before the connection is there.
+    ///
+    /// # Panics
+    /// If nobody listens, or the child can't be started.
+    #[must_use]
+    pub fn open_shared(gateway: SocketAddr, child: &mut Command) -> (Self, Child) {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let child = spawn(child.stdin(Stdio::from(socket.try_clone().unwrap()))).unwrap();
+        let quiet = Quiet::new();
+        connect(&socket, &gateway).unwrap();
+        (Self::over(TcpStream::from(socket), quiet), child)
     }
 
     fn over(stream: TcpStream, quiet: Quiet) -> Self {

@@ -1,10 +1,10 @@
 //! One test's folders, its gateway's configuration and state, and what the gateway recorded.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustls::RootCertStore;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::gateway::Gateway;
 use crate::pki::Ca;
 use crate::raw::{Raw, roots_of};
 use crate::spawn;
+use crate::wait::until;
 
 /// Everything around one gateway.
 pub struct Rig {
@@ -104,6 +105,23 @@ impl Rig {
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
         spawn::output(&mut self.ensage(arguments)).unwrap()
+    }
+
+    /// Runs what should end by itself, and ends it if it does not.
+    ///
+    /// # Panics
+    /// If it can't be started, or does not end.
+    #[must_use]
+    pub fn ends(&self, arguments: &[&str]) -> Output {
+        let mut command = self.ensage(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Ended(spawn::spawn(&mut command).unwrap());
+        until(&format!("the end of {arguments:?}"), || child.0.try_wait().unwrap());
+        let Some(mut pipes) = child.0.stdout.take().zip(child.0.stderr.take()) else { panic!("no pipes") };
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        pipes.0.read_to_end(&mut stdout).unwrap();
+        pipes.1.read_to_end(&mut stderr).unwrap();
+        Output { status: child.0.wait().unwrap(), stdout, stderr }
     }
 
     /// Runs it to its good end and returns what it printed.
@@ -206,6 +224,16 @@ impl Rig {
         let mut all = gateway.stderr().into_bytes();
         gather(&self.state(), &mut all);
         all
+    }
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -77,7 +77,12 @@ pub(super) fn ask(rig: &Rig, gateway: &Gateway, target: &str, request: &[u8]) ->
 
 /// Whether `needle` is in `bytes`.
 pub(super) fn has(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window == needle)
+    find(bytes, needle).is_some()
+}
+
+/// Where `needle` is in `bytes`.
+pub(super) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
 }
 
 /// The reasons of all refused calls, in order.
