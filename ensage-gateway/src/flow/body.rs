@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use ensage_policy::Reason;
 use ensage_policy::judge::BodyPermit;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::record::EndGuard;
 use super::respond::Stages;
-use super::substitute::{Search, Stray};
+use super::substitute::Search;
 use crate::gate::Watch;
 
 /// Why a body is cut off before its end. The peer sees a reset, never a complete message.
@@ -64,8 +65,8 @@ pub(crate) struct Passing {
 pub(crate) struct UpSeen {
     /// Bytes handed on.
     pub(crate) bytes: std::cell::Cell<u64>,
-    /// The placeholder that was found.
-    pub(crate) stray: std::cell::RefCell<Option<Stray>>,
+    /// Why the placeholder that was found is refused.
+    pub(crate) stray: std::cell::Cell<Option<Reason>>,
 }
 
 impl Passing {

@@ -121,8 +121,8 @@ fn failed(up: &UpSeen, gate: &Watch, error: hyper::Error) -> Stop {
     if let Some(violation) = gate.violation() {
         return Fault::Protocol { detail: violation.detail }.into();
     }
-    if let Some(stray) = up.stray.borrow().as_ref() {
-        return Stop::refused(stray.reason, "the body carries a placeholder, which belongs into its slot only");
+    if let Some(reason) = up.stray.get() {
+        return Stop::refused(reason, "the body carries a placeholder, which belongs into its slot only");
     }
     let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Cut>());
     match cause {

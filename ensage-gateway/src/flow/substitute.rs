@@ -139,35 +139,25 @@ pub(crate) struct Search {
     sites: Vec<SiteFit>,
 }
 
-/// A placeholder in a passing body.
-#[derive(Clone, Debug)]
-pub(crate) struct Stray {
-    /// Why it is refused.
-    pub(crate) reason: Reason,
-    /// Whose it is.
-    pub(crate) credential: Option<Arc<str>>,
-}
-
 impl Search {
     pub(crate) fn new(conn: &Conn, member: &Member, sites: &[SiteFit]) -> Self {
         let (shared, session) = (conn.shared.clone(), member.session.clone());
         Self { search: BodySearch::new(), shared, session, sites: sites.to_vec() }
     }
 
-    /// The placeholder that ends in this chunk.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<Stray> {
+    /// Why the placeholder that ends in this chunk is refused.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<Reason> {
         let opening = &self.session.opening;
         let who = Who { session: *self.session.id.as_bytes(), enclave: &opening.enclave, agent: &opening.agent };
         let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
         let bound = |name: &str| self.sites.iter().any(|s| &*s.credential.name == name && s.host == PolicyHost::Bound);
-        let reason = match &found {
+        Some(match &found {
             Standing::WrongSession { .. } => Reason::PlaceholderWrongSession,
             Standing::Expired { .. } => Reason::PlaceholderExpired,
             Standing::Unknown => Reason::PlaceholderUnknown,
             Standing::Own { credential, .. } if bound(credential) => Reason::PlaceholderWrongSlot,
             Standing::Own { .. } => Reason::PlaceholderWrongHost,
-        };
-        Some(Stray { reason, credential: found.credential().cloned() })
+        })
     }
 }
 
