@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ensage_endpoint::catalogue::{Verdict, judge};
+use ensage_endpoint::catalogue::{Verdict, judge_program};
 use ensage_endpoint::launch::{Ended, Launch};
-use ensage_endpoint::proc::{Digests, Exe, ExeFile, Process};
+use ensage_endpoint::proc::{Digests, Process, Program};
 use ensage_policy::judge::{Hint, enclave_of};
 use ensage_policy::model::Enclave;
 use ensage_policy::{Mode, Policy, Tier};
@@ -43,8 +42,7 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let place = place::find(global)?;
     let policy = place::policy(&place, output.json)?;
     let (program, arguments) = split(run.command.clone())?;
-    let path = resolve(&program)?;
-    let agent = agent_name(&policy, &path, &program);
+    let agent = agent_name(&policy, &program, &arguments);
     let enclave = choose(&policy, &agent, run.enclave.as_deref())?;
     let mode = if run.observe { Mode::Observe } else { enclave.mode };
     tier(&run, mode, enclave)?;
@@ -86,47 +84,16 @@ fn split(command: Vec<OsString>) -> Result<(OsString, Vec<OsString>), Failure> {
     Ok((program, words.collect()))
 }
 
-/// The file that the program will be: what `PATH` says. 127 and 126 as a shell has them.
-fn resolve(program: &OsString) -> Result<PathBuf, Failure> {
-    let named = Path::new(program);
-    if named.components().count() > 1 {
-        return Ok(named.to_owned());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(named)).find(|p| p.is_file());
-    // Not found is the launcher's to say, with the code that scripts know.
-    Ok(found.unwrap_or_else(|| named.to_owned()))
-}
-
 /// The definition that the program matches, else its base name: what `run` starts is an agent by that act.
-fn agent_name(policy: &Policy, path: &Path, program: &OsString) -> String {
+fn agent_name(policy: &Policy, program: &OsString, arguments: &[OsString]) -> String {
     let digests = Digests::new();
-    let digest = |p: &Process| digests.of(&p.key()).ok();
-    match planned(path).map(|p| judge(&p, &matchers(policy), &digest)) {
+    let path = std::env::var_os("PATH");
+    let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let planned = Program::planned(program, arguments, path.as_deref(), &folder);
+    match planned.map(|p| judge_program(&p, &matchers(policy), &|path| digests.of_file(path))) {
         Some(Verdict::Agent(name)) => name.to_string(),
         _ => Path::new(program).file_name().map_or_else(|| "agent".to_owned(), |n| n.to_string_lossy().into_owned()),
     }
-}
-
-/// The process that a file would become: of a script, its interpreter with the file as script.
-fn planned(path: &Path) -> Option<Process> {
-    let real = path.canonicalize().ok()?;
-    let mut first = [0u8; 256];
-    let read = File::open(&real).and_then(|mut f| f.read(&mut first)).ok()?;
-    let line = first.get(..read)?.split(|b| *b == b'\n').next()?;
-    let interpreter = line.strip_prefix(b"#!").map(|l| String::from_utf8_lossy(l).into_owned());
-    let (exe, script) = match interpreter {
-        None => (real, None),
-        Some(words) => {
-            let mut words = words.split_whitespace();
-            let named =
-                words.next().filter(|w| !w.ends_with("/env")).or_else(|| words.find(|w| !w.starts_with('-')))?;
-            let found = resolve(&named.into()).ok()?;
-            (found.canonicalize().unwrap_or(found), Some(real))
-        }
-    };
-    let this = Process::this().ok()?;
-    Some(Process { exe: Some(Exe { path: exe, file: ExeFile::Present, id: (0, 0) }), script, ..this })
 }
 
 /// `--enclave`, else the one enclave that lists the agent and holds the working folder.
