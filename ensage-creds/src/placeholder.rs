@@ -78,7 +78,7 @@ pub enum MintError {
     /// The prefix has other characters than clients, JSON and headers all take as they are.
     #[error("a placeholder's prefix has at most {PREFIX_BYTES_MAX} visible ASCII characters")]
     Prefix,
-    /// [`LIVE_MAX`] of them count.
+    /// The table is full: `LIVE_MAX` of them count.
     #[error("{LIVE_MAX} placeholders count already")]
     Full,
 }
