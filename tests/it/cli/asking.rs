@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::home::{Home, Site, done, filled, until};
+use super::home::{Home, Site, done, filled, start, until};
 
 /// The schema is as named, each field is there, and nothing is `null` or empty (interface section 1).
 pub(super) fn has(document: &Value, schema: &str, fields: &[&str]) {
@@ -133,8 +133,7 @@ fn env_points_a_shell_at_the_daemon() {
         env!("CARGO_BIN_EXE_ensage"),
         home.state().display()
     );
-    let out = std::process::Command::new("sh").arg("-c").arg(shell).output().unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
+    let text = done(std::process::Command::new("sh").arg("-c").arg(shell)).out;
     let (told, certificates) = text.split_once('\n').unwrap();
     assert_eq!(told, proxy);
     assert!(certificates.trim().parse::<u32>().unwrap() >= 1, "{certificates}");
@@ -180,12 +179,12 @@ fn check_prints_every_error_where_it_is() {
         assert_eq!(error["file"], at);
     }
     // `gateway` and `run` print the same for the same file.
-    let run = home.run(&[], "true").output().unwrap();
-    assert_eq!(run.status.code(), Some(125));
+    let run = done(&mut home.run(&[], "true"));
+    assert_eq!(run.code, Some(125));
     let gateway = home.done(&["gateway"]);
     assert_eq!((gateway.code, gateway.out.as_str()), (Some(1), ""));
     let errors = |err: &str| err.lines().filter(|l| l.contains(": error: ")).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(errors(&String::from_utf8(run.stderr).unwrap()), errors(&text.err));
+    assert_eq!(errors(&run.err), errors(&text.err));
     assert_eq!(errors(&gateway.err), errors(&text.err));
     failed(&home, &["gateway"], 1, "bad_config");
     failed(&home, &["run", "--advisory", "--", "true"], 125, "bad_config");
@@ -243,7 +242,7 @@ fn agents_and_sessions_show_who_runs() {
     let (here, go) = (home.path("here"), home.path("go"));
     let script =
         format!("echo $ENSAGE_SESSION > {}; while [ ! -e {} ]; do sleep 0.05; done", here.display(), go.display());
-    let mut run = home.run(&[], &script).spawn().unwrap();
+    let mut run = start(&mut home.run(&[], &script));
     let id = until("the session is open", || filled(&here));
     let id = id.trim();
 

@@ -147,8 +147,8 @@ fn g_an_edited_record_is_found_in_a_copy() {
     let (_site, home) = acted();
     let copy = Home::new();
     std::fs::create_dir(copy.state()).unwrap();
-    let cp = std::process::Command::new("cp").arg("-a").arg(home.state().join("audit")).arg(copy.state()).status();
-    assert!(cp.unwrap().success());
+    let mut cp = std::process::Command::new("cp");
+    assert_eq!(done(cp.arg("-a").arg(home.state().join("audit")).arg(copy.state())).code, Some(0));
     assert_eq!(copy.calls().len(), 3, "it works on a copied state folder");
     let segment = std::fs::read_dir(copy.state().join("audit/segments")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&segment).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::asking::failed;
-use super::home::{Home, Site, done, until};
+use super::home::{Home, Site, done, start, until};
 
 fn get(proxy: std::net::SocketAddr, url: &str) -> Command {
     let mut curl = Command::new("curl");
@@ -61,7 +61,7 @@ fn it_drains_before_it_ends() {
     let site = Site::new();
     let home = Home::with(&site.policy());
     let daemon = home.gateway();
-    let late = get(daemon.at, &format!("http://{}/late", site.at)).spawn().unwrap();
+    let late = start(&mut get(daemon.at, &format!("http://{}/late", site.at)));
     until("the call is upstream", || (site.asked().len() == 1).then_some(()));
     daemon.signal(Signal::TERM);
     let drained = late.wait_with_output().unwrap();
@@ -76,7 +76,7 @@ fn a_second_signal_ends_it_at_once() {
     let site = Site::new();
     let home = Home::with(&site.policy());
     let daemon = home.gateway();
-    let endless = get(daemon.at, &format!("http://{}/slow", site.at)).spawn().unwrap();
+    let endless = start(&mut get(daemon.at, &format!("http://{}/slow", site.at)));
     until("the call is upstream", || (site.asked().len() == 1).then_some(()));
     daemon.signal(Signal::TERM);
     until("it drains", || (home.document(&["status"])["draining"] == true).then_some(()));

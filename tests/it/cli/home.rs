@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Longest wait for anything that a test expects.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks until it is so.
+/// Looks until it is so; less often than the rig does, since most looks here start a process.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -120,7 +120,7 @@ impl Home {
     /// A daemon in the foreground, ready.
     pub(crate) fn gateway(&self) -> Daemon {
         let mut command = self.ensage(&["gateway"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -208,12 +208,17 @@ impl From<Output> for Done {
 }
 
 pub(crate) fn done(command: &mut Command) -> Done {
-    command.output().unwrap().into()
+    ensage_tests::output(command).unwrap().into()
+}
+
+/// Starts it, when no raw client of this process is in the way.
+pub(crate) fn start(command: &mut Command) -> Child {
+    ensage_tests::spawn(command).unwrap()
 }
 
 /// With `input` on stdin.
 pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Done {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     // Who ends before it has read everything is not interested.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap().into()

@@ -1,6 +1,6 @@
 //! What a process inside a session may not do to what holds it.
 
-use super::home::{Home, Site, done, fed, filled, until};
+use super::home::{Home, Site, done, fed, filled, start, until};
 
 #[test]
 fn h_an_agent_does_not_change_what_holds_it() {
@@ -72,7 +72,7 @@ fn d_an_ended_session_is_cut_and_void_within_a_second() {
         refused.display(),
         site.at
     );
-    let mut run = home.run(&[], &script).spawn().unwrap();
+    let mut run = start(&mut home.run(&[], &script));
     let id = until("the session is open", || filled(&here));
     until("the stream flows", || {
         let sessions = home.document(&["sessions", "list"]);
