@@ -178,17 +178,18 @@ impl Exchange {
         self.shared.note(&Draft::alarm(reason.severity().code(), &alarm));
     }
 
-    /// What the client asked for could not be read as an authority; a hidden answer still repeats it.
+    /// What the client asked for, as it spelled it: a hidden answer repeats that.
     pub(crate) fn asked(&mut self, raw: &str) {
-        let host = raw.rsplit_once(':').map_or(raw, |(host, _)| host);
+        let host = if raw.ends_with(']') { raw } else { raw.rsplit_once(':').map_or(raw, |(host, _)| host) };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
         self.facts.asked = Some(host.chars().take(255).filter(|c| plain(*c)).collect());
     }
 
-    /// The name that a hidden answer repeats: the one that the client itself sent, in its one spelling.
+    /// The name that a hidden answer repeats: the one that the client itself sent, so that its spelling shows nothing
+    /// of what it was read as.
     pub(crate) fn asked_name(&self) -> String {
-        let spelled = self.facts.server.as_ref().map(|a| a.host.to_string());
-        spelled.or_else(|| self.facts.asked.clone()).unwrap_or_else(|| "-".to_owned())
+        let server = || self.facts.server.as_ref().map(|a| a.host.to_string());
+        self.facts.asked.clone().or_else(server).unwrap_or_else(|| "-".to_owned())
     }
 
     pub(crate) fn form(&mut self, form: Form) {
