@@ -112,6 +112,45 @@ pub(crate) fn body(message: &mut Answer, io: &mut impl Read, unsaid: Unsaid) -> 
     Ok(())
 }
 
+/// A checksum that sees order and place.
+#[must_use]
+pub fn sum(before: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(before, |sum, &byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(byte)))
+}
+
+/// Reads a body without keeping it: its length and its checksum.
+pub(crate) fn body_sum(message: &Answer, io: &mut impl Read) -> io::Result<(u64, u64)> {
+    let (mut length, mut checked) = (0, 0);
+    let mut take = |io: &mut dyn Read, mut left: usize| -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let room = left.min(buffer.len());
+            let n = io.read(&mut buffer[..room])?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            length += u64::try_from(n).unwrap_or(0);
+            checked = sum(checked, &buffer[..n]);
+            left -= n;
+        }
+        Ok(())
+    };
+    if message.field("transfer-encoding").is_none() {
+        let length = message.field("content-length").unwrap_or("0");
+        take(io, length.parse().map_err(io::Error::other)?)?;
+    } else {
+        loop {
+            let size = usize::from_str_radix(&line(io)?, 16).map_err(io::Error::other)?;
+            take(io, size)?;
+            line(io)?;
+            if size == 0 {
+                break;
+            }
+        }
+    }
+    Ok((length, checked))
+}
+
 fn chunked(message: &mut Answer, io: &mut impl Read) -> io::Result<()> {
     loop {
         let size = line(io)?;

@@ -28,7 +28,7 @@ mod rig;
 mod spawn;
 mod wait;
 
-pub use answer::Answer;
+pub use answer::{Answer, sum};
 pub use config::Config;
 pub use dns::Dns;
 pub use gateway::Gateway;

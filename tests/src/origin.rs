@@ -191,6 +191,9 @@ impl ReadWrite for StreamOwned<ServerConnection, TcpStream> {
     }
 }
 
+/// Most bytes of one connection that are kept; what is longer is an upload.
+const KEPT_MAX: usize = 1 << 20;
+
 struct Recorded {
     io: Box<dyn ReadWrite>,
     log: Arc<Log>,
@@ -200,7 +203,10 @@ struct Recorded {
 impl Read for Recorded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.io.read(buffer)?;
-        self.log.received()[self.number].extend_from_slice(&buffer[..n]);
+        let mut received = self.log.received();
+        let all = &mut received[self.number];
+        let room = KEPT_MAX.saturating_sub(all.len()).min(n);
+        all.extend_from_slice(&buffer[..room]);
         Ok(n)
     }
 }
@@ -235,6 +241,14 @@ impl Link {
     /// Where it breaks off.
     pub fn request_head(&mut self) -> io::Result<Option<Answer>> {
         Ok(answer::head(&mut self.io)?.map(|head| Answer { head, ..Answer::default() }))
+    }
+
+    /// Reads the body of `head` without keeping it: its length and its checksum.
+    ///
+    /// # Errors
+    /// Where it breaks off.
+    pub fn body_sum(&mut self, head: &Answer) -> io::Result<(u64, u64)> {
+        answer::body_sum(head, &mut self.io)
     }
 
     /// Some bytes of the body, empty at the end of the stream.

@@ -1,11 +1,16 @@
 //! The threat rows: attacks by raw bytes, each beside its benign twin in the same rig.
 
 mod authority;
+mod daemon;
 mod framing;
+mod hidden;
 mod hosts;
 mod keys;
 mod lab;
+mod limits;
 mod mcp;
+mod observe;
+mod passing;
 mod reflect;
 mod state;
 mod tunnel;

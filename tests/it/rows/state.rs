@@ -30,7 +30,8 @@ fn plant_link(rig: &Rig, name: &str) {
 
 #[test]
 fn h1_a_state_folder_that_others_touched_is_refused() {
-    let cases: [(&str, fn(&Rig)); 15] = [
+    type Touch = fn(&Rig);
+    let cases: [(&str, Touch); 15] = [
         ("ca.key", |rig| plant_link(rig, "ca/ca.key")),
         ("ca.pem", |rig| plant_link(rig, "ca/ca.pem")),
         ("ca", |rig| plant_link(rig, "ca")),
@@ -124,7 +125,8 @@ fn verify(rig: &Rig, head: Option<&Path>) -> (Option<i32>, String) {
 
 #[test]
 fn h15_a_touched_log_does_not_verify() {
-    let cases: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    type Touch = fn(&[u8]) -> Vec<u8>;
+    let cases: [(&str, Touch); 4] = [
         ("one byte of a record is another", |bytes| {
             let at = super::lab::find(bytes, b"/call-2").unwrap();
             let mut bytes = bytes.to_vec();

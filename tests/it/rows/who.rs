@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use ensage_tests::{Config, Origin, Raw};
 
-use super::lab::{lab, reason, rig};
+use super::lab::{reason, rig};
 
 /// Ends the other holder with the test.
 struct Holder(Child);

@@ -1,0 +1,104 @@
+//! H8, H9 and what else is too much: each limit is answered with its own reason.
+
+use ensage_tests::{Answer, Gateway, Origin, Raw, Rig};
+
+use super::lab::{lab, reason, rig};
+
+const LIMITS: &str = "[limits]\nheader = \"4KiB\"\ntarget = \"1KiB\"\nheader_lines = 20\nhead_timeout = \"500ms\"\nbody_hold = \"1KiB\"\n";
+const ENTRIES: &str = "[[enclave.lab.http]]\nhost = \"ok.test\"\n[enclave.lab.mcp.desk]\nurl = \"https://desk.test/mcp\"\ntools = [\"ok\"]\n[enclave.lab.llm.anthropic]\napi = \"anthropic\"\nhost = \"llm.test\"\nmodels = [\"*\"]\n";
+
+fn limited() -> (Rig, Origin, Gateway) {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test", "desk.test", "llm.test"]));
+    let gateway = rig.start_with(&lab(ENTRIES).body(LIMITS).resolve("*.test:443", origin.address()));
+    (rig, origin, gateway)
+}
+
+/// The answer names the reason, and so does the record.
+fn check(rig: &Rig, answer: &Answer, status: u16, why: &str) {
+    assert_eq!((answer.status, answer.told()), (status, Some(why)), "{}", answer.text());
+    let record = rig.calls().pop().unwrap();
+    assert_eq!((reason(&record).as_str(), &record["decision"]), (why, &"deny".into()), "{record}");
+    assert_eq!(record["id"].as_str(), answer.field("ensage-decision"));
+}
+
+#[test]
+fn h9_a_head_that_is_too_large_is_told_so() {
+    let (rig, origin, gateway) = limited();
+    let lines: String = (0..30).map(|n| format!("x-{n}: y\r\n")).collect();
+    let heads = [
+        (431, "header_too_large", format!("GET / HTTP/1.1\r\nHost: ok.test\r\nCookie: {}\r\n\r\n", "c".repeat(6000))),
+        (431, "header_too_large", format!("GET / HTTP/1.1\r\nHost: ok.test\r\n{lines}\r\n")),
+        (414, "target_too_long", format!("GET /{} HTTP/1.1\r\nHost: ok.test\r\n\r\n", "p".repeat(2000))),
+    ];
+    for (status, why, head) in &heads {
+        let mut raw = rig.tunnel(&gateway, "ok.test:443");
+        raw.send(head.as_bytes());
+        check(&rig, &raw.answer(), *status, why);
+        let mut raw = Raw::open(gateway.address());
+        raw.send(head.replacen("GET ", "GET https://ok.test", 1).as_bytes());
+        check(&rig, &raw.answer(), *status, why);
+    }
+    assert_eq!(origin.connections(), 0);
+    // Just below each limit it passes.
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    let lines: String = (0..15).map(|n| format!("x-{n}: {}\r\n", "y".repeat(100))).collect();
+    raw.send(format!("GET /{} HTTP/1.1\r\nHost: ok.test\r\n{lines}\r\n", "p".repeat(900)).as_bytes());
+    assert_eq!(raw.answer().status, 200);
+}
+
+#[test]
+fn h8_a_head_that_does_not_come_is_timed_out() {
+    let (rig, origin, gateway) = limited();
+    let mut raw = Raw::open(gateway.address());
+    raw.send(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok");
+    check(&rig, &raw.answer(), 408, "client_timeout");
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(b"GET / HT");
+    check(&rig, &raw.answer(), 408, "client_timeout");
+    // A handshake that stalls can't be told, but it is closed and recorded.
+    for hello in [b"".as_slice(), b"\x16", b"\x16\x03\x01\x02\x00\x01"] {
+        let mut raw = Raw::open(gateway.address());
+        assert_eq!(raw.connect("ok.test:443", "").status, 200);
+        raw.send(hello);
+        assert_eq!(raw.rest(), b"", "{hello:?}");
+        assert_eq!(reason(&rig.calls().pop().unwrap()), "client_timeout", "{hello:?}");
+    }
+    assert_eq!(origin.connections(), 0);
+    // Slow, but in time: piece by piece.
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send_in_pieces(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", 1);
+    assert_eq!(raw.answer().status, 200);
+}
+
+#[test]
+fn a_governed_body_that_cannot_be_held_is_not_sent() {
+    let (rig, origin, gateway) = limited();
+    let long = "x".repeat(2000);
+    let post = |host: &str, path: &str, body: &str, chunked: bool| {
+        let mut raw = rig.tunnel(&gateway, &format!("{host}:443"));
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+        );
+        let framed = if chunked {
+            format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+        } else {
+            format!("Content-Length: {}\r\n\r\n{body}", body.len())
+        };
+        raw.send(format!("{head}{framed}").as_bytes());
+        raw.answer()
+    };
+    for chunked in [false, true] {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"ok","arguments":{{"a":"{long}"}}}}}}"#
+        );
+        check(&rig, &post("desk.test", "/mcp", &call, chunked), 413, "body_undecided");
+        let ask = format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"{long}"}}]}}"#);
+        let answer = post("llm.test", "/v1/messages", &ask, chunked);
+        check(&rig, &answer, 400, "body_undecided");
+        assert_eq!(answer.json()["error"]["ensage"]["reason"], "body_undecided");
+    }
+    assert_eq!(origin.connections(), 0);
+    let answer = post("llm.test", "/v1/messages", r#"{"model":"m","max_tokens":1,"messages":[]}"#, true);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
