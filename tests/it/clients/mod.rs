@@ -1,0 +1,11 @@
+//! Real clients through the real binary: what they see, what arrives upstream, and what is recorded.
+//!
+//! They are installed by `tests/clients/install`. Without them a test says so and passes, but not in CI.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+
+mod claude;
+mod fetch;
+mod git;
+mod python;
+mod registry;
+mod servers;
