@@ -238,8 +238,11 @@ impl Exchange {
         }
     }
 
+    /// What was done with a credential of the head; that one was masked in the body says more, and stays.
     pub(crate) fn credential(&mut self, name: &Arc<str>, action: &'static str) {
-        self.facts.credential = Some((name.clone(), action));
+        if !matches!(self.facts.credential, Some((_, "masked"))) {
+            self.facts.credential = Some((name.clone(), action));
+        }
     }
 
     /// A placeholder where it does not belong is refused, whichever step says so.

@@ -117,8 +117,10 @@ fn f_claude_code_has_placeholders_alone_and_may_print_them() {
     let bodies: String = lab.inferences(&seen).iter().map(|r| r["body"].to_string()).collect();
     assert!(bodies.contains("ANTHROPIC_API_KEY=****") && !bodies.contains("ens_"), "{bodies}");
     assert!(seen.out.contains("DONE <<"), "{seen:?}");
-    let actions: Vec<_> = lab.allowed("llm").iter().map(|c| c["credential"]["action"].clone()).collect();
-    assert!(actions.contains(&"masked".into()), "{actions:?}");
+    let calls = lab.allowed("llm");
+    let masked: Vec<_> = calls.iter().filter(|c| c["credential"]["action"] == "masked").collect();
+    assert_eq!(masked.len(), 1, "{calls:?}");
+    assert_eq!(masked[0]["severity"], "low");
 }
 
 #[test]
