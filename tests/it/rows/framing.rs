@@ -151,6 +151,36 @@ fn b3_twin_trailers_that_may_pass() {
     assert_eq!(reason(&lab.rig.calls().pop().unwrap()), "placeholder_wrong_host");
 }
 
+/// An Upgrade is refused as long as nobody reads what would come behind it; nothing that follows gets out (B4).
+#[test]
+fn b4_an_upgrade_and_what_follows_it_go_nowhere() {
+    let (rig, origin, gateway) = one_host();
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: ok.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(format!("{upgrade}{SMUGGLED}").as_bytes());
+    let answer = raw.answer();
+    assert_eq!((answer.status, answer.told()), (403, Some("websocket_not_allowed")));
+    assert!(!origin.text().contains("/ws"), "{}", origin.text());
+    assert_eq!(rig.refused()["reason"], "websocket_not_allowed");
+    // HTTP/2 in the clear, CONNECT inside a tunnel, TRACE (B7).
+    for (head, statuses) in [
+        (
+            "GET /h2c HTTP/1.1\r\nHost: ok.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
+            400..=403,
+        ),
+        ("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n", 400..=405),
+        ("TRACE / HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400..=405),
+    ] {
+        let before = origin.text();
+        let mut raw = rig.tunnel(&gateway, "ok.test:443");
+        raw.send(head.as_bytes());
+        let answer = raw.answer();
+        assert!(statuses.contains(&answer.status), "{head}: {}", answer.head);
+        assert_eq!(origin.text(), before, "{head}");
+        assert_eq!(rig.calls().pop().unwrap()["decision"], "deny", "{head}");
+    }
+}
+
 #[test]
 fn b8_a_field_that_connection_nominates_cannot_take_the_secret_away() {
     let rig = rig();

@@ -217,6 +217,47 @@ fn f2_a_placeholder_in_the_head_of_a_connect_is_told_inside() {
 }
 
 #[test]
+fn f9_two_credentials_in_one_request_are_none() {
+    let (lab, origin) = two();
+    let p = &lab.placeholder;
+    for (lines, why) in [
+        (format!("Authorization: Bearer {p}\r\nAuthorization: Bearer attacker\r\n"), "foreign_credential"),
+        (format!("Authorization: Bearer attacker\r\nAuthorization: Bearer {p}\r\n"), "foreign_credential"),
+        (format!("Authorization: Bearer {p}\r\nx-api-key: attacker\r\n"), "foreign_credential"),
+        (format!("Authorization: Bearer {p}, Bearer attacker\r\n"), "placeholder_wrong_slot"),
+    ] {
+        let answer = lab.ask("api.test:443", &format!("GET / HTTP/1.1\r\nHost: api.test\r\n{lines}\r\n"));
+        assert_eq!((answer.status, answer.told()), (403, Some(why)), "{lines}");
+        assert_eq!(reason(&lab.rig.calls().pop().unwrap()), why, "{lines}");
+    }
+    assert_eq!(origin.connections(), 0);
+    // The same one in both slots is one: real clients do that.
+    let both = format!("Authorization: Bearer {p}\r\nX-Api-Key: {p}\r\n");
+    assert_eq!(lab.ask("api.test:443", &format!("GET / HTTP/1.1\r\nHost: api.test\r\n{both}\r\n")).status, 200);
+    let got = origin.text();
+    assert!(got.matches(&lab.secret).count() == 1 && !got.contains(p.as_str()), "{got}");
+    lab.assert_sealed();
+}
+
+/// Nothing that was sent without a key shares a connection with what was sent with one.
+#[test]
+fn an_upstream_connection_serves_one_credential() {
+    let (lab, origin) = two();
+    let bare = "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    let keyed = format!("GET / HTTP/1.1\r\nHost: api.test\r\nX-Api-Key: {}\r\n\r\n", lab.placeholder);
+    for _ in 0..2 {
+        assert_eq!(lab.ask("api.test:443", bare).status, 200);
+        assert_eq!(lab.ask("api.test:443", &keyed).status, 200);
+    }
+    let received = origin.received();
+    assert_eq!(received.len(), 2);
+    let with_key = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).matches("x-api-key").count();
+    assert_eq!(received.iter().map(with_key).collect::<Vec<_>>(), [0, 2]);
+    let actions: Vec<_> = lab.rig.calls().iter().map(|r| r["credential"]["action"].clone()).collect();
+    assert_eq!(actions, ["bare", "substituted", "bare", "substituted"]);
+}
+
+#[test]
 fn f14_without_its_secret_nothing_goes_out() {
     let rig = rig();
     let origin = Origin::good(rig.ca.leaf(&["api.test", "lost.test"]));

@@ -3,6 +3,7 @@
 mod authority;
 mod daemon;
 mod framing;
+mod governed;
 mod hidden;
 mod hosts;
 mod keys;

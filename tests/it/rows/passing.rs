@@ -76,6 +76,46 @@ fn answers_without_a_body_leave_the_connection_in_step() {
     assert_eq!(origin.connections(), 2);
 }
 
+/// curl asks before it sends much, and waits for the word.
+#[test]
+fn an_expectation_is_met() {
+    let rig = rig();
+    let origin = Origin::answering(Some(rig.ca.leaf(&["api.test", "other.test"])), |request| ok(&request.text()));
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    for host in ["api.test", "other.test"] {
+        let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
+        raw.send(
+            format!("POST / HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").as_bytes(),
+        );
+        let word = raw.answer_head().unwrap().unwrap();
+        assert_eq!(word.status, 100, "{host}: {}", word.head);
+        raw.send(b"hello");
+        assert_eq!(raw.answer().text(), "hello", "{host}");
+        // What is refused by its head is refused without a word before.
+        raw.send(b"POST / HTTP/1.1\r\nHost: no.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(raw.answer().status, 421, "{host}");
+    }
+}
+
+/// Clients send the ClientHello right behind the CONNECT.
+#[test]
+fn what_comes_with_a_connect_is_inside_the_tunnel() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["other.test"]));
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    let mut raw = Raw::open(lab.gateway.address());
+    let hello = ensage_tests::client_hello(&[b"other.test"]);
+    raw.send(&[b"CONNECT other.test:443 HTTP/1.1\r\nHost: other.test:443\r\n\r\n".as_slice(), &hello].concat());
+    assert_eq!(raw.answer_head().unwrap().unwrap().status, 200);
+    raw.end();
+    assert_eq!(raw.rest().first(), Some(&0x16));
+    let mut raw = Raw::open(lab.gateway.address());
+    raw.send(b"CONNECT other.test:443 HTTP/1.1\r\nHost: other.test:443\r\n\r\nSSH-2.0-x\r\n");
+    assert_eq!(raw.answer_head().unwrap().unwrap().status, 200);
+    assert_eq!(raw.rest(), b"");
+    assert_eq!(lab.rig.refused()["reason"], "protocol_not_allowed");
+}
+
 /// The gateway may buffer, but not much of it.
 const ROOM_KIB: u64 = 24 * 1024;
 const UPLOAD: usize = 64 << 20;

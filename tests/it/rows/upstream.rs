@@ -86,6 +86,41 @@ fn faults_are_named_by_what_failed() {
     assert!(dns.asked().iter().all(|name| name == "absent.test") && !dns.asked().is_empty(), "{:?}", dns.asked());
 }
 
+/// B6 and its like: an answer that can be read in two ways is not passed on at all.
+#[test]
+fn b6_an_answer_that_is_no_answer_is_not_passed_on() {
+    let answers = [
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n4\r\nleak\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n4\r\nleak\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 4, 4\r\n\r\nleak",
+        "HTTP/1.1 200 OK\r\ncontent-length: +4\r\n\r\nleak",
+        "HTTP/1.1 200 OK\ncontent-length: 4\n\nleak",
+        "HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 4\r\n\r\nleak",
+        "HTTP/1.1 200 OK\r\nx-a: b\0c\r\ncontent-length: 4\r\n\r\nleak",
+        "HTTP/1.1 200 OK\r\nx a: b\r\ncontent-length: 4\r\n\r\nleak",
+        "HTTP/2 200 OK\r\ncontent-length: 4\r\n\r\nleak",
+    ];
+    let rig = rig();
+    let origin = Origin::answering(Some(rig.ca.leaf(&["ok.test"])), move |request| {
+        let n: usize = request.line().split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+        answers.get(n).map_or_else(|| ensage_tests::ok("good"), |answer| answer.as_bytes().to_vec())
+    });
+    let gateway =
+        rig.start_with(&lab("[[enclave.lab.http]]\nhost = \"ok.test\"\n").resolve("ok.test:443", origin.address()));
+    let get = |n: usize| {
+        let request = format!("GET /{n} HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+        ask(&rig, &gateway, "ok.test:443", request.as_bytes())
+    };
+    for (n, sent) in answers.iter().enumerate() {
+        let answer = get(n);
+        assert_eq!((answer.status, answer.told()), (502, Some("upstream_protocol")), "{sent:?}");
+        assert!(!answer.text().contains("leak"), "{sent:?}: {}", answer.text());
+        assert_eq!(reason(&rig.calls().pop().unwrap()), "upstream_protocol", "{sent:?}");
+    }
+    assert_eq!(get(answers.len()).text(), "good");
+}
+
 /// An answer that breaks off is never passed on as a whole one.
 #[test]
 fn an_answer_that_breaks_off_is_not_made_whole() {
