@@ -29,15 +29,15 @@ pub(crate) struct Rooms {
     /// MCP sessions that it was given.
     pub(crate) mcp: Rc<McpSessions>,
     session: Arc<Session>,
-    ready: Rc<RefCell<HashMap<ReadyKey, Rc<Ready>>>>,
+    ready: Rc<RefCell<Vec<Rc<Ready>>>>,
 }
 
 /// Which secrets are ready: the credential that is put in, the placeholder that its client spelled, and the credentials
 /// that bind the host.
 type ReadyKey = (Option<Arc<str>>, Option<String>, Vec<Arc<str>>);
 
-/// Most entries kept ready for one session; an agent has a handful.
-const READY_MAX: usize = 256;
+/// Most entries kept ready for one session; an agent has a handful, and they are searched one by one.
+const READY_MAX: usize = 64;
 
 /// A secret ready to be put in, and what must not come back.
 pub(crate) struct Ready {
@@ -45,6 +45,7 @@ pub(crate) struct Ready {
     pub(crate) secret: Option<Secret>,
     /// All secrets of the host, each with what the client shall see instead.
     pub(crate) patterns: Arc<Patterns>,
+    key: ReadyKey,
     epoch: u64,
     generation: u64,
 }
@@ -61,13 +62,13 @@ impl Rooms {
         token: Option<&str>,
         bound: &[&Arc<Credential>],
     ) -> Result<Rc<Ready>, Unavailable> {
-        let key: ReadyKey = (
-            credential.map(|c| c.name.clone()),
-            token.map(str::to_owned),
-            bound.iter().map(|c| c.name.clone()).collect(),
-        );
         let (epoch, generation) = (shared.vault_epoch(), shared.policy().generation);
-        if let Some(ready) = self.ready.borrow().get(&key)
+        let is_asked = |(put_in, spelled, all): &ReadyKey| {
+            put_in.as_ref() == credential.map(|c| &c.name)
+                && spelled.as_deref() == token
+                && all.iter().eq(bound.iter().map(|c| &c.name))
+        };
+        if let Some(ready) = self.ready.borrow().iter().find(|ready| is_asked(&ready.key))
             && (ready.epoch, ready.generation) == (epoch, generation)
         {
             return Ok(ready.clone());
@@ -86,12 +87,18 @@ impl Rooms {
             }
         }
         let pairs: Vec<(&Secret, &str)> = pairs.iter().map(|(s, p)| (s, p.as_str())).collect();
-        let ready = Rc::new(Ready { secret, patterns: Patterns::new(&pairs), epoch, generation });
+        let key = (
+            credential.map(|c| c.name.clone()),
+            token.map(str::to_owned),
+            bound.iter().map(|c| c.name.clone()).collect(),
+        );
+        let ready = Rc::new(Ready { secret, patterns: Patterns::new(&pairs), key, epoch, generation });
         let mut all = self.ready.borrow_mut();
+        all.retain(|ready| !is_asked(&ready.key));
         if all.len() >= READY_MAX {
             all.clear();
         }
-        all.insert(key, ready.clone());
+        all.push(ready.clone());
         Ok(ready)
     }
 }

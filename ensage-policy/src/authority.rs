@@ -96,6 +96,17 @@ impl Authority {
         };
         Ok(Self { host, port })
     }
+
+    /// True if these bytes are the one spelling of this authority, so that reading them would give it again: the host
+    /// as it is displayed, its port or, where that is the default, none. False says nothing.
+    pub fn is_spelled(&self, bytes: &[u8], default_port: u16) -> bool {
+        let Some(rest) = self.host.name().and_then(|name| bytes.strip_prefix(name.as_bytes())) else { return false };
+        match rest {
+            [] => self.port == default_port,
+            [b':', digits @ ..] => std::str::from_utf8(digits).is_ok_and(|digits| parse_port(digits) == Ok(self.port)),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Authority {

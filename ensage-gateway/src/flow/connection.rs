@@ -127,7 +127,7 @@ fn admit(shared: &Arc<Shared>, worker: &Rc<Worker>, seed: Seed) -> (Client, Opti
                 return (Client::Stranger(Rc::new(Stranger { reason: Reason::Overloaded, facts })), counted);
             }
             let rooms = worker.rooms(&session);
-            let member = Member { session, facts, would, pool: rooms.pool, mcp: rooms.mcp };
+            let member = Member { session, facts, would, pool: rooms.pool.clone(), mcp: rooms.mcp.clone(), rooms };
             (Client::Member(Rc::new(member)), counted)
         }
     }

@@ -16,7 +16,7 @@ use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::session::{Life, Session};
 use crate::upstream::Pool;
-use crate::worker::Worker;
+use crate::worker::{Rooms, Worker};
 
 /// What all exchanges of one client connection share.
 pub(crate) struct Conn {
@@ -87,6 +87,8 @@ pub(crate) struct Member {
     pub(crate) would: Option<Reason>,
     /// Upstream connections of its session.
     pub(crate) pool: Pool,
+    /// Secrets that are ready for its session.
+    pub(crate) rooms: Rooms,
     /// What its session has seen of MCP sessions.
     pub(crate) mcp: Rc<super::scan::McpSessions>,
 }

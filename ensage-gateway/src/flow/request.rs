@@ -35,8 +35,7 @@ pub(crate) fn target(conn: &Conn, x: &mut Exchange, head: &http::request::Parts)
         }
         Via::Proxy => absolute(x, head)?,
     };
-    let host = host(head, scheme)?;
-    if host.as_ref().is_some_and(|h| *h != authority) {
+    if !host_agrees(head, &authority, scheme)? {
         let what = "the Host header names another authority than the one this connection was opened for";
         return Err(Stop::refused(Reason::AuthorityMismatch, what));
     }
@@ -82,10 +81,14 @@ fn absolute(x: &mut Exchange, head: &http::request::Parts) -> Result<(Authority,
     Ok((authority, scheme))
 }
 
-/// The Host field; the gate has already refused a second one and, in HTTP/1.1, none at all.
-fn host(head: &http::request::Parts, scheme: Scheme) -> Result<Option<Authority>, Stop> {
-    let Some(value) = head.headers.get(header::HOST) else { return Ok(None) };
-    Authority::parse(value.as_bytes(), Some(scheme.default_port())).map(Some).map_err(malformed)
+/// Whether the Host field names this authority; the gate has already refused a second one and, in HTTP/1.1, none at all.
+fn host_agrees(head: &http::request::Parts, authority: &Authority, scheme: Scheme) -> Result<bool, Stop> {
+    let Some(value) = head.headers.get(header::HOST) else { return Ok(true) };
+    let (bytes, port) = (value.as_bytes(), scheme.default_port());
+    if authority.is_spelled(bytes, port) {
+        return Ok(true);
+    }
+    Authority::parse(bytes, Some(port)).map(|host| host == *authority).map_err(malformed)
 }
 
 /// What a malformed authority is told.

@@ -149,6 +149,20 @@ fn learn(room: &Option<(Rc<McpSessions>, Arc<str>)>, version: Option<&str>) {
 }
 
 /// Fields that belong to one connection (RFC 9110 section 7.6.1), and `alt-svc`, which leads past the gateway.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ALT_SVC,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("alt-used"),
+];
+
+/// Takes out what [`HOP_BY_HOP`] lists or `connection` nominates.
 pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -160,20 +174,10 @@ pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
     for name in nominated {
         headers.remove(name);
     }
-    for name in [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::ALT_SVC,
-    ] {
+    let hops: Vec<HeaderName> = headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+    for name in hops {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
-    headers.remove("alt-used");
 }
 
 /// An answer that is ready to go, but for the exchange that will close its record.

@@ -322,8 +322,7 @@ fn secret(
         return Ok(None);
     }
     let token = slot.and_then(|s| token(&head.headers, s));
-    let room = conn.worker.rooms(&member.session);
-    let ready = room.ready(&conn.shared, credential, token.as_deref(), &bound);
+    let ready = member.rooms.ready(&conn.shared, credential, token.as_deref(), &bound);
     let Some((credential, slot)) = credential.zip(slot) else {
         if let Some(first) = bound.first() {
             x.credential(&first.name, action);

@@ -233,11 +233,41 @@ fn raw_authority(input: &str) -> Option<&str> {
     rest.split(['/', '?', '#', '\\']).next()
 }
 
+#[test]
+fn one_spelling_is_known_without_reading() {
+    let check = |authority: &str, spelling: &str, want: bool| {
+        let read = Authority::parse(authority.as_bytes(), None).unwrap();
+        assert_eq!(read.is_spelled(spelling.as_bytes(), 443), want, "{authority} as {spelling:?}");
+    };
+    check("ok.test:443", "ok.test", true);
+    check("ok.test:443", "ok.test:443", true);
+    check("ok.test:8443", "ok.test:8443", true);
+    check("ok.test:8443", "ok.test", false);
+    check("ok.test:443", "OK.test", false); // it is the same, but has to be read
+    for other in
+        ["", "ok", "ok.test:", "ok.test:0443", "ok.test:+443", "ok.test:80", "ok.test.", "ok.tests", "x.ok.test"]
+    {
+        check("ok.test:443", other, false);
+    }
+    check("127.0.0.1:443", "127.0.0.1", false);
+}
+
 proptest! {
     #[test]
     fn parsing_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = Authority::parse(&bytes, Some(443));
         let _ = HostPattern::parse(&String::from_utf8_lossy(&bytes), 443);
+    }
+
+    /// Where it says yes, reading gives the authority; and it says yes to what is displayed, but for address literals.
+    #[test]
+    fn what_is_spelled_so_reads_as_it(text in "[a-zA-Z0-9.:-]{1,12}(:443|:80)?", other in "[a-z.]{1,8}(:0?443|:80|:)?") {
+        let Ok(read) = Authority::parse(text.as_bytes(), Some(443)) else { return Ok(()) };
+        for spelling in [text, other] {
+            let same = Authority::parse(spelling.as_bytes(), Some(443)).as_ref() == Ok(&read);
+            prop_assert!(same || !read.is_spelled(spelling.as_bytes(), 443), "{} as {}", read, spelling);
+        }
+        prop_assert_eq!(read.is_spelled(read.to_string().as_bytes(), 443), read.host.name().is_some());
     }
 
     #[test]
