@@ -21,5 +21,5 @@ mod telemetry;
 mod upstream;
 mod worker;
 
-pub use gateway::{Gateway, Session, SessionSpec};
+pub use gateway::{Gateway, Options, Session, SessionSpec};
 pub use upstream::SetupError;

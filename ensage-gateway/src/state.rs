@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ensage_creds::{KeySource, Vault, VaultError};
+use ensage_endpoint::catalogue::Catalogue;
+use ensage_policy::config::Env;
 
 /// The state folder, checked (contract section 7).
 #[derive(Clone, Debug)]
@@ -48,6 +50,17 @@ pub fn keys() -> KeySource {
         .map(KeySource::KeyFile)
         .or_else(|| file("ENSAGE_VAULT_PASSPHRASE_FILE").map(KeySource::PassphraseFile))
         .unwrap_or(KeySource::Machine)
+}
+
+/// The surroundings that a configuration is read in: this process's.
+pub(crate) fn surroundings() -> Env {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    Env {
+        home: std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from),
+        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        catalogue: Catalogue::builtin().names().map(str::to_owned).collect(),
+        proxy: ["HTTPS_PROXY", "https_proxy"].into_iter().find(set).map(str::to_owned),
+    }
 }
 
 /// The CA's key and the audit log's key are sealed by the vault.

@@ -56,7 +56,7 @@ pub(crate) fn trust(global: &Global, output: Output, trust: Trust) -> Result<u8,
         return Err(Failure::new("not_found", format!("{} is not there", path.display())));
     }
     let text = place::text(&path)?;
-    let loaded = config::load(&text, Some(&path), &place::surroundings());
+    let loaded = config::load(&text, Some(&path), &state::surroundings());
     if loaded.policy.is_none() || !loaded.errors.is_empty() {
         return Err(place::bad(&loaded.errors, output.json));
     }

@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ensage_policy::Policy;
-use ensage_policy::config::{self, Diagnostic, Env};
+use ensage_policy::config::{self, Diagnostic};
 use sha2::{Digest, Sha256};
 
 use super::args::Global;
 use super::output::Failure;
+use crate::state::surroundings;
 
 /// Largest configuration that is read.
 const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -45,10 +46,6 @@ fn variable(name: &str) -> Option<OsString> {
         return None;
     }
     std::env::var_os(name).filter(|v| !v.is_empty())
-}
-
-fn variable_is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|v| !v.is_empty())
 }
 
 fn home() -> Option<PathBuf> {
@@ -167,16 +164,6 @@ fn writable_by_others(path: &Path, meta: &fs::Metadata) -> Result<(), Failure> {
         (format!("{shown} may be written by others"), format!("`chmod go-w {shown}`"))
     };
     Err(Failure::new("bad_config", what).remedy(remedy))
-}
-
-/// The surroundings that a configuration is read in.
-pub(crate) fn surroundings() -> Env {
-    Env {
-        home: home(),
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        catalogue: ensage_endpoint::catalogue::Catalogue::builtin().names().map(str::to_owned).collect(),
-        proxy: ["HTTPS_PROXY", "https_proxy"].into_iter().find(|n| variable_is_set(n)).map(str::to_owned),
-    }
 }
 
 /// Reads and checks the configuration of `place`.

@@ -1,14 +1,18 @@
 //! Sessions for an agent runtime that has a gateway in its own process.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
-use ensage_policy::Tier;
+use ensage_endpoint::folder::FolderError;
+use ensage_policy::config::Diagnostic;
+use ensage_policy::{Policy, Tier};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::accept::Scope;
+use super::{Options, Shared};
 use crate::session::{self, Attribution, Opening, Origin};
+use crate::state::StateFolder;
 
 /// Which session is wanted.
 #[derive(Clone, Debug)]
@@ -49,6 +53,53 @@ pub struct Session {
     placeholders: Vec<(String, String)>,
 }
 
+impl SessionSpec {
+    /// A session for `agent` in `enclave`.
+    pub fn new(enclave: impl Into<String>, agent: impl Into<String>) -> Self {
+        Self { enclave: enclave.into(), agent: agent.into() }
+    }
+}
+
+/// Why there are no options.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder")]
+    State(#[source] FolderError),
+    /// The configuration has errors: all of them, in the order of the text.
+    #[error("{}", lines(.0))]
+    Config(Vec<Diagnostic>),
+}
+
+fn lines(errors: &[Diagnostic]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Options {
+    /// A gateway on the state folder `state`, made if it is not there, with `config` as its configuration, which a
+    /// reload does not change. The vault opens as for the command line, with the folder's machine key unless
+    /// `$ENSAGE_VAULT_KEY_FILE` or `$ENSAGE_VAULT_PASSPHRASE_FILE` names another.
+    ///
+    /// # Errors
+    /// [`OptionsError`]
+    pub fn new(state: impl AsRef<Path>, config: &str) -> Result<Self, OptionsError> {
+        let policy = policy(config).map_err(OptionsError::Config)?;
+        let state = StateFolder::open(state.as_ref()).map_err(OptionsError::State)?;
+        let config = config.to_owned();
+        let again = Box::new(move || policy_again(&config));
+        Ok(Self { state, policy, keys: crate::state::keys(), again })
+    }
+}
+
+fn policy_again(config: &str) -> Result<Policy, String> {
+    policy(config).map_err(|errors| lines(&errors))
+}
+
+fn policy(config: &str) -> Result<Policy, Vec<Diagnostic>> {
+    let loaded = ensage_policy::config::load(config, None, &crate::state::surroundings());
+    loaded.policy.ok_or(loaded.errors)
+}
+
 impl Session {
     /// `http://127.0.0.1:PORT`, for `HTTPS_PROXY` or an HTTP client's proxy setting.
     pub fn proxy_url(&self) -> &str {
@@ -61,6 +112,11 @@ impl Session {
     /// If the file cannot be read.
     pub fn ca_pem(&self) -> std::io::Result<String> {
         std::fs::read_to_string(self.shared.ca_path())
+    }
+
+    /// The same as a file, for the variables that name one.
+    pub fn ca_path(&self) -> &Path {
+        self.shared.ca_path()
     }
 
     /// (variable or credential, placeholder) for each credential of the enclave; the credential's name where it has no

@@ -21,7 +21,7 @@ use ensage_policy::model::Listen;
 use tokio::sync::mpsc;
 
 pub(crate) use accept::ConnectionSlot;
-pub use embed::{EmbedError, Session, SessionSpec};
+pub use embed::{EmbedError, OptionsError, Session, SessionSpec};
 pub(crate) use generation::{Generation, matchers};
 pub(crate) use runs::RunError;
 pub(crate) use shared::Shared;
