@@ -24,6 +24,13 @@ const PROBLEMS_MAX: usize = 1000;
 /// How often it begins again when `retain` removes a segment under it.
 const ATTEMPTS_MAX: u32 = 5;
 
+/// Whether somebody still writes what is read: then its end is on its way, not torn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Running,
+    Gone,
+}
+
 /// What `audit verify` tells (interface section 5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -114,19 +121,20 @@ pub fn verify(dir: &Path, head_file: Option<&Path>) -> io::Result<Report> {
 }
 
 fn attempt_at(folder: &Folder, head_file: Option<&Path>) -> io::Result<Report> {
-    let live = folder.is_live();
+    let writer = if folder.is_live() { Writer::Running } else { Writer::Gone };
     let mut report = Report::default();
     let keys = Keys::read(&read_small(&folder.keys())?);
     // The heads before the segments, so that a live log does not outrun its records here; the start after them, so
     // that `retain` does not outrun its anchor.
     let mut anchors = Anchors::default();
     let heads = read_small(&folder.heads())?;
-    anchors.read(&heads, "heads", &keys, live, &mut report);
+    anchors.read(&heads, "heads", &keys, writer, &mut report);
     if let Some(path) = head_file {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // A copy that is not there is a mistake of the caller, not an empty one.
         File::open(path)?;
-        anchors.read(&read_small(path)?, &name, &keys, true, &mut report);
+        // It may have been made in the middle of a write.
+        anchors.read(&read_small(path)?, &name, &keys, Writer::Running, &mut report);
     }
     let names = match folder.segment_names() {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -148,7 +156,7 @@ fn attempt_at(folder: &Folder, head_file: Option<&Path>) -> io::Result<Report> {
     for (i, name) in names.iter().enumerate() {
         let file = File::open(folder.segment(name))?;
         let last = i + 1 == names.len();
-        walk.segment(name, file, if last { walk::Place::Last } else { walk::Place::Closed }, live)?;
+        walk.segment(name, file, if last { walk::Place::Last } else { walk::Place::Closed }, writer)?;
     }
     walk.finish();
     report.problems.sort_by_key(|problem| (problem.record.is_none(), problem.record));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::frame::Hash;
 use crate::head::{Head, Keys, Purpose};
-use crate::verify::{Kind, Report};
+use crate::verify::{Kind, Report, Writer};
 
 /// Most bad lines of one file that are told.
 const BAD_LINES_MAX: usize = 100;
@@ -27,8 +27,8 @@ pub(super) enum Word {
 }
 
 impl Anchors {
-    /// Reads heads, one a line. `torn_is_fine`: an unfinished last line is a head on its way.
-    pub(super) fn read(&mut self, text: &str, name: &str, keys: &Keys, torn_is_fine: bool, report: &mut Report) {
+    /// Reads heads, one a line.
+    pub(super) fn read(&mut self, text: &str, name: &str, keys: &Keys, writer: Writer, report: &mut Report) {
         let mut offset = 0u64;
         let mut bad = 0;
         let mut before = 0;
@@ -41,8 +41,10 @@ impl Anchors {
                     before = head.seq;
                     self.add(&head, name);
                 }
-                (Err(_), false) if torn_is_fine => {}
-                (Err(_), false) => report.add(Kind::Torn, name, None, Some(offset)),
+                (Err(_), false) => match writer {
+                    Writer::Running => {}
+                    Writer::Gone => report.add(Kind::Torn, name, None, Some(offset)),
+                },
                 (Err(_), true) => {
                     bad += 1;
                     if bad <= BAD_LINES_MAX {

@@ -108,7 +108,7 @@ fn walk(segments: &[(String, Vec<u8>)], head: &Head) -> Report {
     let mut walk = Walk::new(&mut report, anchors, None);
     for (i, (name, bytes)) in segments.iter().enumerate() {
         let place = if i + 1 == segments.len() { walk::Place::Last } else { walk::Place::Closed };
-        walk.segment(name, io::Cursor::new(bytes), place, false).unwrap();
+        walk.segment(name, io::Cursor::new(bytes), place, Writer::Gone).unwrap();
     }
     walk.finish();
     report

@@ -6,7 +6,7 @@ use crate::folder::first_seq;
 use crate::frame::{At, Frame, GENESIS, HEADER_BYTES, Hash, PAYLOAD_START, Place as Stated, SegmentReader, chain, hex};
 use crate::head::Head;
 use crate::verify::anchors::{Anchors, Word};
-use crate::verify::{Kind, Newest, PROBLEMS_MAX, Report};
+use crate::verify::{Kind, Newest, PROBLEMS_MAX, Report, Writer};
 
 /// Whether a segment may still be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +74,12 @@ impl<'r> Walk<'r> {
         name: &str,
         source: R,
         place: Place,
-        live: bool,
+        writer: Writer,
     ) -> io::Result<()> {
         let mut reader = SegmentReader::new(source);
         name.clone_into(&mut self.last_segment);
         self.last_end = 0;
-        self.header(name, &mut reader, place, live)?;
+        self.header(name, &mut reader, place, writer)?;
         self.report.segments += 1;
         let mut offset = HEADER_BYTES;
         loop {
@@ -96,7 +96,7 @@ impl<'r> Walk<'r> {
                         return Ok(());
                     }
                     None => {
-                        self.broken_end(name, offset, fault, place, live);
+                        self.broken_end(name, offset, fault, place, writer);
                         return Ok(());
                     }
                 },
@@ -148,7 +148,7 @@ impl<'r> Walk<'r> {
         name: &str,
         reader: &mut SegmentReader<R>,
         place: Place,
-        live: bool,
+        writer: Writer,
     ) -> io::Result<()> {
         let named = first_seq(name).unwrap_or(1);
         let header = reader.header()?;
@@ -157,9 +157,9 @@ impl<'r> Walk<'r> {
         }
         let Ok(header) = header else {
             let empty = matches!(reader.at(HEADER_BYTES)?, At::End);
-            match (place, live) {
-                (Place::Last, true) if empty => {}
-                (Place::Last, false) if empty => self.report.add(Kind::Torn, name, Some(self.expected), Some(0)),
+            match (place, writer) {
+                (Place::Last, Writer::Running) if empty => {}
+                (Place::Last, Writer::Gone) if empty => self.report.add(Kind::Torn, name, Some(self.expected), Some(0)),
                 (Place::Last | Place::Closed, _) => self.report.add(Kind::Edited, name, Some(named), Some(0)),
             }
             return Ok(());
@@ -267,10 +267,10 @@ impl<'r> Walk<'r> {
         self.absent.extend(parts.into_iter().filter(|part| part.from <= part.to));
     }
 
-    fn broken_end(&mut self, name: &str, offset: u64, fault: At, place: Place, live: bool) {
+    fn broken_end(&mut self, name: &str, offset: u64, fault: At, place: Place, writer: Writer) {
         self.last_end = offset;
         match (place, fault) {
-            (Place::Last, _) if live => {}
+            (Place::Last, _) if writer == Writer::Running => {}
             (Place::Last, _) => self.report.add(Kind::Torn, name, Some(self.expected), Some(offset)),
             (Place::Closed, At::Short) => {
                 self.report.add(Kind::Truncated, name, Some(self.expected), Some(offset));
