@@ -106,6 +106,9 @@ impl FolderError {
 ///
 /// A link, another owner, or write permission of others is refused; if others may only read, it is closed to them
 /// and the former mode returned, for a warning.
+///
+/// # Errors
+/// A [`FolderError`]: what is wrong with it, or that it can't be made.
 pub fn state_folder(path: &Path) -> Result<StateFolder, FolderError> {
     let io = |source| FolderError::Io { path: path.to_path_buf(), source };
     let absolute = std::path::absolute(path).map_err(io)?;
@@ -135,6 +138,9 @@ pub fn state_folder(path: &Path) -> Result<StateFolder, FolderError> {
 }
 
 /// Opens a file that must be secret (a key, the vault): a plain file of our own that others can't even read.
+///
+/// # Errors
+/// A [`FolderError`]: it is not there, or not such a file.
 pub fn secret_file(path: &Path) -> Result<fs::File, FolderError> {
     let fd = open(path, OFlags::empty())?;
     let stat = fstat(&fd).map_err(|err| FolderError::Io { path: path.to_path_buf(), source: err.into() })?;
@@ -150,6 +156,9 @@ pub fn secret_file(path: &Path) -> Result<fs::File, FolderError> {
 
 /// Opens a file that tells us what to do (the configuration): nobody else may write to it or to its folder. Links
 /// are followed, and what counts is the file that they lead to and its folder.
+///
+/// # Errors
+/// A [`FolderError`]: it is not there, or others could have written it.
 pub fn trusted_file(path: &Path) -> Result<fs::File, FolderError> {
     let io = |source| FolderError::Io { path: path.to_path_buf(), source };
     let path = fs::canonicalize(path).map_err(io)?;

@@ -62,6 +62,9 @@ pub enum RootBy {
 }
 
 /// Finds the owners of a socket and who they are. Blocks for up to the budget of `peers`.
+///
+/// # Errors
+/// [`Unknown`]: the owners can't be found, or not in time. Such a client is to be refused.
 pub fn owner_of(peers: &Peers, socket: &Socket, rules: &Rules<'_>) -> Result<Identity, Unknown> {
     let mut chains = Vec::new();
     for owner in peers.owners(socket)? {

@@ -43,6 +43,9 @@ pub struct Connection {
 
 /// Looks at every process once. Processes of other network namespaces are seen, their sockets are not; nor are
 /// the files of processes that the kernel hides from us.
+///
+/// # Errors
+/// [`Unknown::Kernel`] if `/proc` or the sockets can't be listed; what one process hides is left out.
 pub fn scan(rules: &Rules<'_>) -> Result<Vec<Running>, Unknown> {
     let table = Table::read().map_err(Unknown::Kernel)?;
     let mut found: HashMap<ProcessKey, Running> = HashMap::new();

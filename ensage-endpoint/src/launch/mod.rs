@@ -120,6 +120,9 @@ impl Launch {
     /// Starts it. From here on its orphans are our children, and signals to us are its own.
     ///
     /// Start a gateway before, not after: it would count as the program's.
+    ///
+    /// # Errors
+    /// A [`LaunchError`]; nothing runs then.
     pub fn start(&self) -> Result<Running, LaunchError> {
         if let Some(path) = &self.cwd {
             let failed = |source| LaunchError::Folder { path: path.clone(), source };
@@ -215,6 +218,9 @@ impl Running {
     ///
     /// `gateway` becomes readable, or hangs up, when the gateway has died: then the program and all its descendants
     /// get SIGTERM and, after the grace, SIGKILL. What the program left running otherwise is left alone.
+    ///
+    /// # Errors
+    /// [`LaunchError::System`], if the kernel does not let us wait.
     pub fn wait(self, gateway: Option<BorrowedFd<'_>>) -> Result<Ended, LaunchError> {
         // What ended before the handlers were there sent its signal to nobody.
         if let Some(ended) = self.reap()? {

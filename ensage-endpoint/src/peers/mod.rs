@@ -75,6 +75,9 @@ pub struct Peers {
 
 impl Peers {
     /// Opens the kernel's socket diagnosis for the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel has no socket diagnosis, or not for us.
     pub fn new() -> io::Result<Self> {
         Ok(Self { diag: diag::Diag::open()?, budget: BUDGET })
     }
@@ -86,6 +89,9 @@ impl Peers {
 
     /// The client's socket of an accepted connection: `client` is the accepted socket's peer address, `local` its
     /// own. Ask at once: when the client has gone, so has the answer.
+    ///
+    /// # Errors
+    /// [`Unknown::NoSocket`] and [`Unknown::Orphaned`] if the client has gone; [`Unknown::Kernel`].
     pub fn socket(&self, client: SocketAddr, local: SocketAddr) -> Result<Socket, Unknown> {
         let entry = self.diag.exact(client, local)?;
         if entry.inode == 0 {
@@ -97,6 +103,9 @@ impl Peers {
 
     /// All processes that hold the socket, by a look at every open file that the kernel shows us. Blocks for up to
     /// the budget; never empty.
+    ///
+    /// # Errors
+    /// Any [`Unknown`] but [`Unknown::NoSocket`].
     pub fn owners(&self, socket: &Socket) -> Result<Vec<Process>, Unknown> {
         let deadline = Instant::now() + self.budget;
         let pids = holders::of(socket.inode, deadline).map_err(|err| self.failed(err))?;
@@ -106,6 +115,9 @@ impl Peers {
 
     /// Those of `candidates` that hold the socket, without a look at any other process. It can show that a known
     /// session still holds its connection; it can not show that nobody else does.
+    ///
+    /// # Errors
+    /// As [`Peers::owners`], but that nobody is no error.
     pub fn owners_among(&self, socket: &Socket, candidates: &[ProcessKey]) -> Result<Vec<Process>, Unknown> {
         let deadline = Instant::now() + self.budget;
         let pids: Vec<u32> = candidates.iter().map(|key| key.pid).collect();
@@ -124,6 +136,9 @@ impl Peers {
 }
 
 /// The process that connected a Unix socket, by the handle that the kernel took at that moment (SO_PEERPIDFD).
+///
+/// # Errors
+/// [`Unknown::Orphaned`] if it has exited; [`Unknown::Process`] or [`Unknown::Kernel`] if it can't be read.
 pub fn unix_peer(stream: impl AsFd) -> Result<Process, Unknown> {
     let stream = stream.as_fd();
     let mut raw: libc::c_int = -1;
@@ -206,6 +221,9 @@ fn forking(owners: &[Process]) -> bool {
 }
 
 /// Opens a handle on each, so that the life of a connection's owners can be watched.
+///
+/// # Errors
+/// [`Unknown::Process`] if one of them has exited or can't be opened.
 pub fn watch(owners: &[Process]) -> Result<Vec<PidFd>, Unknown> {
     owners.iter().map(|owner| Ok(PidFd::open(&owner.key())?)).collect()
 }

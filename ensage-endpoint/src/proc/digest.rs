@@ -64,6 +64,9 @@ impl Digests {
 
     /// Lower-case hex of the program's bytes, read through `/proc/PID/exe`: a replaced or deleted file does not
     /// change what runs.
+    ///
+    /// # Errors
+    /// A [`DigestError`]; nothing is kept then.
     pub fn of(&self, key: &ProcessKey) -> Result<Arc<str>, DigestError> {
         let pid = key.pid;
         let mut file = File::open(format!("/proc/{pid}/exe")).map_err(|source| DigestError::Io { pid, source })?;

@@ -122,6 +122,9 @@ pub struct Process {
 
 impl ProcessKey {
     /// Reads who has this pid now.
+    ///
+    /// # Errors
+    /// [`ProcError::Gone`], or that it can't be read.
     pub fn of(pid: u32) -> Result<Self, ProcError> {
         let stat = Stat::read(pid)?;
         Ok(Self { pid, start_time: stat.start_time })
@@ -133,6 +136,9 @@ impl Process {
     ///
     /// Start time and memory layout are read before and after the rest: a reused pid or an `exec` in between makes a new
     /// read, never a mixture.
+    ///
+    /// # Errors
+    /// Any [`ProcError`].
     pub fn read(pid: u32) -> Result<Self, ProcError> {
         for attempt in 1..=READS_MAX {
             let before = Stat::read(pid)?;
@@ -165,12 +171,18 @@ impl Process {
     }
 
     /// Reads the process that `key` names; another one with its pid is [`ProcError::Gone`].
+    ///
+    /// # Errors
+    /// As [`Process::read`].
     pub fn read_key(key: &ProcessKey) -> Result<Self, ProcError> {
         let process = Self::read(key.pid)?;
         if process.key() == *key { Ok(process) } else { Err(ProcError::Gone { pid: key.pid }) }
     }
 
     /// The process that asks.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
     pub fn this() -> Result<Self, ProcError> {
         Self::read(std::process::id())
     }

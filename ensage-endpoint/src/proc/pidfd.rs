@@ -21,6 +21,9 @@ pub struct PidFd {
 
 impl PidFd {
     /// Opens the process that `key` names; another one with its pid is [`ProcError::Gone`].
+    ///
+    /// # Errors
+    /// [`ProcError::Gone`]; [`ProcError::Io`] if the kernel gives no handle.
     pub fn open(key: &ProcessKey) -> Result<Self, ProcError> {
         let pid = key.pid;
         let gone = ProcError::Gone { pid };
@@ -59,6 +62,9 @@ impl PidFd {
     }
 
     /// Sends it a signal; an exited process is an error, never another process.
+    ///
+    /// # Errors
+    /// What the kernel says: the process has exited, or is another user's.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.fd, signal)?)
     }

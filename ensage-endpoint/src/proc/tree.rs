@@ -19,6 +19,9 @@ pub struct Chain {
 impl Chain {
     /// Reads the ancestors of `process`. Each link is proven: the child still has this parent after the parent was
     /// read, so neither an orphan's old parent nor a reused pid gets in.
+    ///
+    /// # Errors
+    /// A [`ProcError`] of the process or of an ancestor.
     pub fn of(process: Process) -> Result<Self, ProcError> {
         let mut ancestors: Vec<Process> = Vec::new();
         while ancestors.len() < ANCESTORS_MAX {
@@ -71,6 +74,9 @@ pub struct Table {
 
 impl Table {
     /// Reads `/proc`. Processes that exit during the pass are left out; so are kernel threads and zombies.
+    ///
+    /// # Errors
+    /// `/proc` can't be listed.
     pub fn read() -> std::io::Result<Self> {
         let mut table = Self::default();
         for pid in pids()? {
