@@ -40,10 +40,13 @@ pub(crate) fn check(global: &Global, output: Output) -> Result<u8, Failure> {
 }
 
 fn document(d: &Diagnostic) -> Value {
-    json!({
-        "code": d.code, "file": d.file, "line": d.line, "column": d.column,
-        "key": d.key, "message": d.message, "help": d.help,
-    })
+    let mut body = json!({ "code": d.code, "line": d.line, "column": d.column, "message": d.message });
+    if let Some(map) = body.as_object_mut() {
+        // What has no value is absent (interface section 1).
+        let known = [("file", &d.file), ("key", &d.key), ("help", &d.help)].into_iter().filter(|(_, v)| !v.is_empty());
+        map.extend(known.map(|(name, value)| (name.to_owned(), Value::from(value.as_str()))));
+    }
+    body
 }
 
 /// Accepts a configuration by its digest.

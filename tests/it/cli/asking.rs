@@ -191,6 +191,16 @@ fn check_prints_every_error_where_it_is() {
 }
 
 #[test]
+fn check_leaves_out_what_it_does_not_know() {
+    let home = Home::with("[gateway\n");
+    let json = home.done(&["check", "--json"]);
+    assert_eq!(json.code, Some(1), "{json:?}");
+    let json = json.json();
+    has(&json, "check", &["/errors/0/file", "/errors/0/line", "/errors/0/column", "/errors/0/message"]);
+    assert_eq!(json["errors"][0].get("key"), None, "a line that can't be read has none");
+}
+
+#[test]
 fn a_good_file_is_ok_and_so_is_none() {
     let home = Home::with(&Site::new().policy());
     let json = home.document(&["check"]);

@@ -143,7 +143,7 @@ fn raw_is_what_is_stored_and_verify_reads_it() {
 }
 
 #[test]
-fn g_an_edited_record_is_found_in_a_copy() {
+fn h15_an_edited_record_is_found_in_a_copy() {
     let (_site, home) = acted();
     let copy = Home::new();
     std::fs::create_dir(copy.state()).unwrap();

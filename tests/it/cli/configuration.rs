@@ -49,7 +49,7 @@ fn the_state_variable_does_not_count_inside_a_session() {
 }
 
 #[test]
-fn h14_a_cloned_repository_does_not_configure_the_gateway() {
+fn h2_a_cloned_repository_does_not_configure_the_gateway() {
     let home = Home::new();
     home.write("work/ensage.toml", &Site::new().policy());
     for arguments in
@@ -71,7 +71,7 @@ fn h14_a_cloned_repository_does_not_configure_the_gateway() {
 }
 
 #[test]
-fn h14_a_file_that_others_may_write_is_refused() {
+fn h2_a_file_that_others_may_write_is_refused() {
     let home = Home::with(&Site::new().policy());
     let config = home.config();
     let folder = config.parent().unwrap();

@@ -34,7 +34,7 @@ fn a_secret_is_kept_less_one_final_newline() {
     let add = fed(&mut home.ensage(&["creds", "add", "lab"]), b"real-secret-value\n");
     assert_eq!((add.code, add.out.as_str()), (Some(0), ""), "{add:?}");
     let file = std::fs::read(home.state().join("vault.ens")).unwrap();
-    assert!(!file.windows(17).any(|w| w == b"real-secret-value"), "h: the vault is not encrypted");
+    assert!(!file.windows(17).any(|w| w == b"real-secret-value"), "the vault is not encrypted");
     let again = fed(&mut home.ensage(&["--json", "creds", "add", "lab"]), b"another-secret\n");
     assert_eq!((again.code, &again.json()["error"]), (Some(1), &"exists".into()));
     let rotate = fed(&mut home.ensage(&["creds", "rotate", "lab"]), b"another-secret");
@@ -45,7 +45,7 @@ fn a_secret_is_kept_less_one_final_newline() {
 }
 
 #[test]
-fn h_a_value_that_is_no_secret_is_refused() {
+fn f10_a_value_that_is_no_secret_is_refused() {
     let home = Home::with(POLICY);
     for (name, value) in [
         ("empty", &b""[..]),

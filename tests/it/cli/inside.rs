@@ -3,7 +3,7 @@
 use super::home::{Home, Site, done, fed, filled, start, until};
 
 #[test]
-fn h_an_agent_does_not_change_what_holds_it() {
+fn h3_an_agent_does_not_change_what_holds_it() {
     let home = Home::with(&Site::new().policy());
     let out = home.path("out");
     std::fs::create_dir(&out).unwrap();
@@ -59,7 +59,7 @@ fn what_asks_only_works_inside_too() {
 }
 
 #[test]
-fn d_an_ended_session_is_cut_and_void_within_a_second() {
+fn f11_an_ended_session_is_cut_and_void_within_a_second() {
     let site = Site::new();
     let home = Home::with(&site.policy());
     let (here, cut, refused) = (home.path("here"), home.path("cut"), home.path("refused"));

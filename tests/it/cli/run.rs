@@ -210,7 +210,7 @@ fn a_gateway_with_another_configuration_is_an_error_that_names_both() {
 }
 
 #[test]
-fn h_the_program_does_not_outlive_its_gateway() {
+fn the_program_does_not_outlive_its_gateway() {
     let (_site, home) = lab();
     let (here, child_here) = (home.path("here"), home.path("child"));
     let script = format!("sleep 300 & echo $! > {}; echo $$ > {}; wait", child_here.display(), here.display());

@@ -126,7 +126,7 @@ fn what_an_inherited_bundle_trusts_is_kept() {
 }
 
 #[test]
-fn f_the_program_gets_placeholders_and_never_the_secret() {
+fn the_program_gets_placeholders_and_never_the_secret() {
     let home = Home::with(&(Site::new().policy() + CREDENTIALS));
     assert_eq!(fed(&mut home.ensage(&["creds", "add", "lab"]), b"sk-lab-the-real-secret\n").code, Some(0));
     let (env, run) = inside(
@@ -150,7 +150,7 @@ fn f_the_program_gets_placeholders_and_never_the_secret() {
 }
 
 #[test]
-fn f_a_source_in_the_environment_is_taken_out_of_it() {
+fn a_source_in_the_environment_is_taken_out_of_it() {
     let from_env = CREDENTIALS.replace("slot =", "source = \"env:LAB_SOURCE\"\nslot =");
     let home = Home::with(&(Site::new().policy() + &from_env));
     let (env, run) = inside(&home, &[("LAB_SOURCE", "sk-lab-the-real-secret")]);

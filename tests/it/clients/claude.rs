@@ -105,7 +105,7 @@ fn claude_code_completes_a_task_with_a_placeholder() {
 }
 
 #[test]
-fn f_claude_code_has_placeholders_alone_and_may_print_them() {
+fn f2_claude_code_has_placeholders_alone_and_may_print_them() {
     let Some(lab) = Lab::new() else { return };
     let prompt = r#"Do it. [[tool:Bash {"command":"env | grep -e ANTHROPIC_API_KEY -e MCP_LAB_TOKEN | tee seen.txt","description":"x"}]] [[say:DONE]]"#;
     let seen = lab.claude(prompt, &["--allowedTools", "Bash"]);
@@ -124,7 +124,7 @@ fn f_claude_code_has_placeholders_alone_and_may_print_them() {
 }
 
 #[test]
-fn c_claude_code_sees_the_allowed_tool_and_not_the_hidden_one() {
+fn d2_claude_code_sees_the_allowed_tool_and_not_the_hidden_one() {
     let Some(lab) = Lab::new() else { return };
     let prompt = r#"Do it. [[tool:mcp__lab__echo {"message":"via mcp"}]] [[say:DONE]]"#;
     let options = ["--allowedTools", "mcp__lab__echo", "--mcp-config", "mcp.json", "--strict-mcp-config"];
@@ -166,7 +166,7 @@ fn c_claude_code_sees_the_allowed_tool_and_not_the_hidden_one() {
 }
 
 #[test]
-fn c_a_hidden_tool_is_absent_for_claude_code() {
+fn d2_a_hidden_tool_is_absent_for_claude_code() {
     let Some(lab) = Lab::new() else { return };
     let prompt = r#"Do it. [[tool:mcp__lab__secret_delete {"name":"x"}]] [[say:DONE]]"#;
     let options = ["--allowedTools", "mcp__lab__secret_delete", "--mcp-config", "mcp.json", "--strict-mcp-config"];

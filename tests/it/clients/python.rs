@@ -70,7 +70,7 @@ pub(super) fn arrived(llm: &Server, seen: &Done) -> Vec<Value> {
 }
 
 #[test]
-fn f_the_anthropic_sdk_works_with_a_placeholder() {
+fn the_anthropic_sdk_works_with_a_placeholder() {
     let Some((home, llm)) = lab("") else { return };
     for (stream, call) in [
         (false, "print(c.messages.create(**ask).content[0].text)"),
@@ -133,7 +133,7 @@ fn a_model_that_is_not_allowed_is_told_so_at_once() {
 }
 
 #[test]
-fn f_requests_may_not_take_the_placeholder_elsewhere() {
+fn f1_e7_requests_may_not_take_the_placeholder_elsewhere() {
     let more = "[[enclave.lab.http]]\nhost = \"other.lab.test\"\n";
     let Some((home, llm)) = lab(more) else { return };
     let script = "import os, requests\nkey = os.environ['ANTHROPIC_API_KEY']\n\
