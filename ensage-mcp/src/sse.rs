@@ -226,9 +226,10 @@ impl Decoder {
         };
         self.hold(ending)?;
         *input = from_end.get(ending.len()..).unwrap_or_default();
-        let first = self.state == State::Fresh;
+        // Only the first line of a stream can begin with one.
+        let bom = if self.state == State::Fresh && self.held.starts_with(BOM) { BOM.len() } else { 0 };
         self.state = if ending == b"\r" && input.is_empty() { State::AfterCr } else { State::Running };
-        let progress = self.end_line(line_end, first);
+        let progress = self.end_line(line_end, bom);
         if matches!(progress, Progress::Line) && ending == b"\r" && self.state == State::Running {
             self.fields.shape = Shape::Odd;
         }
@@ -245,14 +246,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads the line that ends at `end` in `held`, before its line end.
-    fn end_line(&mut self, end: usize, first_of_stream: bool) -> Progress {
+    /// Reads the line that ends at `end` in `held`, before its line end; `bom` bytes stand before it.
+    fn end_line(&mut self, end: usize, bom: usize) -> Progress {
         let first_of_event = self.line == 0;
-        let mut line = self.held.get(self.line..end).unwrap_or_default();
-        if first_of_stream && let Some(rest) = line.strip_prefix(BOM) {
-            line = rest;
-            self.fields.before = BOM.len();
-        }
+        let line = self.held.get(self.line + bom..end).unwrap_or_default();
+        self.fields.before += bom;
         self.line = self.held.len();
         if line.is_empty() {
             return Progress::Ended(Part::Whole);
