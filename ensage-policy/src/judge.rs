@@ -4,7 +4,7 @@
 //! identity → reach → authority → protocol → method → path → classify → tool → model → credential
 //! ```
 //!
-//! Observe runs every step of enforce: [`Trial`] asks for the mode in one place, where a step has refused.
+//! Observe runs every step of enforce: [`Mode::lets_pass`] is asked where a step has refused, and for what a list shows.
 
 mod credential;
 mod denial;
@@ -219,7 +219,7 @@ impl<'p> Trial<'p> {
                 self.steps.push(Taken { step, verdict: Verdict::Allow, rule });
                 Ok(())
             }
-            Err(denial) if self.lets_pass(denial.reason) => {
+            Err(denial) if self.mode.lets_pass(denial.reason) => {
                 self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
                 self.would.get_or_insert(denial);
                 Ok(())
@@ -232,13 +232,5 @@ impl<'p> Trial<'p> {
     fn refuse(&mut self, step: Step, denial: Denial) -> Denial {
         self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
         denial
-    }
-
-    /// The one difference between the modes.
-    const fn lets_pass(&self, reason: Reason) -> bool {
-        match self.mode {
-            Mode::Enforce => false,
-            Mode::Observe => reason.observe_passes(),
-        }
     }
 }

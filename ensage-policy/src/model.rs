@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::authority::{Host, HostPattern};
 use crate::glob::Glob;
+use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
 
 /// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
@@ -37,6 +38,14 @@ impl Mode {
         match self {
             Self::Enforce => "enforce",
             Self::Observe => "observe",
+        }
+    }
+
+    /// True if a refusal for this reason is recorded only: the one difference between the modes.
+    pub const fn lets_pass(self, reason: Reason) -> bool {
+        match self {
+            Self::Enforce => false,
+            Self::Observe => reason.observe_passes(),
         }
     }
 }

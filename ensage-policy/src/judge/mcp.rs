@@ -57,7 +57,7 @@ impl Trial<'_> {
 
     /// The tools that this exchange may be shown.
     pub fn tool_filter(&self, route: &Route) -> ToolFilter {
-        let unlisted = if self.lets_pass(Reason::ToolNotAllowed) { Shown::Shown } else { Shown::Hidden };
+        let unlisted = if self.mode.lets_pass(Reason::ToolNotAllowed) { Shown::Shown } else { Shown::Hidden };
         ToolFilter { route: route.clone(), unlisted }
     }
 
