@@ -283,6 +283,21 @@ impl Raw {
         Ok(chunk)
     }
 
+    /// The chunks that are left, joined.
+    ///
+    /// # Errors
+    /// If the body breaks off.
+    pub fn rest_of_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        loop {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
+                return Ok(rest);
+            }
+            rest.extend(chunk);
+        }
+    }
+
     /// Everything until the other side closes; a reset is an end too.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -104,12 +104,14 @@ impl Exchange {
 
     /// The answer breaks off, and why.
     pub(crate) fn cut(&mut self, cut: Cut) {
-        let (outcome, reason) = match cut {
-            Cut::Client => ("client_gone", None),
-            Cut::Upstream => ("upstream_failed", Some(Reason::UpstreamClosed)),
-            Cut::Placeholder => ("refused", Some(Reason::PlaceholderWrongSlot)),
-            Cut::Response => ("refused", Some(Reason::ResponseRefused)),
-            Cut::Audit => ("refused", Some(Reason::AuditUnavailable)),
+        let (outcome, reason) = match (cut, self.up.stray.get()) {
+            // An upstream that answers before it has the body loses its connection by our own hand.
+            (Cut::Placeholder | Cut::Upstream | Cut::Client, Some(found)) => ("refused", Some(found)),
+            (Cut::Placeholder, None) => ("refused", Some(Reason::PlaceholderWrongSlot)),
+            (Cut::Client, None) => ("client_gone", None),
+            (Cut::Upstream, None) => ("upstream_failed", Some(Reason::UpstreamClosed)),
+            (Cut::Response, _) => ("refused", Some(Reason::ResponseRefused)),
+            (Cut::Audit, _) => ("refused", Some(Reason::AuditUnavailable)),
         };
         self.gone(outcome, reason);
     }

@@ -78,6 +78,36 @@ fn b1_a_body_whose_length_can_be_read_in_two_ways_goes_nowhere() {
     assert!(chunked.contains("transfer-encoding: chunked\r\n") && !chunked.contains("content-length"), "{chunked}");
 }
 
+#[test]
+fn b2_an_old_request_has_a_length_or_no_body() {
+    let (rig, origin, gateway) = one_host();
+    for request in [
+        format!("POST / HTTP/1.0\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/0.9\r\nHost: ok.test\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/1.2\r\nHost: ok.test\r\n\r\n{SMUGGLED}"),
+        format!("GET /\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/1.1\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/1.1\r\nHost: ok.test\r\nHost: ok.test\r\n\r\n{SMUGGLED}"),
+        format!("GET  / HTTP/1.1\r\nHost: ok.test\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/1.1\r\nHost: ok.test\r\nX: a\r\n b\r\n\r\n{SMUGGLED}"),
+        format!("GET / HTTP/1.1\nHost: ok.test\n\n{SMUGGLED}"),
+        format!("GET / HTTP/1.1\r\nHost: ok.test\r\nX: a\0b\r\n\r\n{SMUGGLED}"),
+        format!("\0GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n{SMUGGLED}"),
+    ] {
+        let mut raw = rig.tunnel(&gateway, "ok.test:443");
+        raw.send(request.as_bytes());
+        let told = String::from_utf8_lossy(&raw.rest()).into_owned();
+        let once = told.matches("\r\nproxy-status: ").count() == 1;
+        assert!(told.starts_with("HTTP/1.1 400 ") && once, "{request:?}: {told:?}");
+        assert_eq!(reason(&rig.calls().pop().unwrap()), "malformed_request", "{request:?}");
+    }
+    assert_eq!(origin.connections(), 0);
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(b"GET / HTTP/1.0\r\nHost: ok.test\r\n\r\n");
+    assert!(String::from_utf8_lossy(&raw.rest()).ends_with("\r\n\r\ngood"));
+    assert_eq!(origin.text(), "GET / HTTP/1.1\r\nhost: ok.test\r\n\r\n");
+}
+
 /// Chunked bodies that are broken after a good first chunk.
 const BROKEN: [&str; 12] = [
     "5;a=b\r\nhello\r\n0\r\n\r\n",

@@ -193,6 +193,39 @@ fn f2_a_placeholder_in_a_body_never_arrives_whole() {
     assert!(origin.text().ends_with("{\"n\":\"ph\"}"));
 }
 
+/// An origin that answers before it has the body does not get the body for that.
+#[test]
+fn f2_a_placeholder_behind_an_early_answer_goes_nowhere() {
+    let rig = rig();
+    let origin = Origin::start(Some(rig.ca.leaf(&["api.test", "other.test"])), |link| {
+        let Some(head) = link.request_head()? else { return Ok(()) };
+        link.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nearly\r\n")?;
+        link.body_sum(&head)?;
+        link.write(b"4\r\nlate\r\n0\r\n\r\n")
+    });
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    for (body, good) in [("{\"a\":\"PH\"}".replace("PH", &lab.placeholder), false), ("{\"a\":\"b\"}".to_owned(), true)]
+    {
+        for host in ["api.test", "other.test"] {
+            let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
+            let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n", body.len());
+            raw.send(head.as_bytes());
+            assert_eq!(raw.answer_head().unwrap().unwrap().status, 200);
+            assert_eq!(raw.chunk().unwrap(), b"early");
+            raw.send(body.as_bytes());
+            let rest = raw.rest_of_chunks();
+            assert_eq!(rest.is_ok(), good, "{host}: {rest:?}");
+            let record = ensage_tests::until("the end of the call", || {
+                lab.rig.calls().pop().filter(|r| r.get("open").is_none())
+            });
+            let why = if host == "api.test" { "placeholder_wrong_slot" } else { "placeholder_wrong_host" };
+            let expected = if good { ("complete", "-") } else { ("refused", why) };
+            assert_eq!((record["outcome"].as_str().unwrap(), reason(&record).as_str()), expected, "{record}");
+        }
+    }
+    assert!(!origin.text().contains(&lab.placeholder), "{}", origin.text());
+}
+
 #[test]
 fn f2_a_placeholder_in_the_head_of_a_connect_is_told_inside() {
     let (lab, origin) = two();

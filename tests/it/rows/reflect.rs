@@ -75,6 +75,34 @@ fn f4_a_reflected_secret_becomes_the_placeholder() {
     lab.assert_sealed();
 }
 
+/// What is coded or cut into ranges can't be searched, so it is not asked for and not passed on (B12).
+#[test]
+fn f6_a_bound_host_answers_in_the_clear_and_whole() {
+    let rig = rig();
+    let origin = Origin::answering(Some(rig.ca.leaf(&["api.test", "other.test"])), |request| {
+        let coded = if request.line().contains("/coded") { "content-encoding: gzip\r\n" } else { "" };
+        format!("HTTP/1.1 200 OK\r\n{coded}content-length: 4\r\n\r\nbody").into_bytes()
+    });
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    let get = |host: &str, path: &str| {
+        let lines = "Accept-Encoding: gzip, br\r\nRange: bytes=0-7\r\n";
+        lab.ask(&format!("{host}:443"), &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n"))
+    };
+    let answer = get("api.test", "/coded");
+    assert_eq!((answer.status, answer.told()), (502, Some("response_refused")));
+    assert!(!answer.text().contains("body"));
+    assert_eq!(lab.rig.calls().pop().unwrap()["reason"], "response_refused");
+    let got = origin.text();
+    assert!(got.contains("accept-encoding: identity\r\n") && !got.contains("range:"), "{got}");
+    assert_eq!(get("api.test", "/").text(), "body");
+    // Where nothing is governed nothing is changed.
+    let before = origin.text().len();
+    let answer = get("other.test", "/coded");
+    assert_eq!((answer.text().as_str(), answer.field("content-encoding")), ("body", Some("gzip")));
+    let got = origin.text().split_off(before);
+    assert!(got.contains("accept-encoding: gzip, br\r\n") && got.contains("range: bytes=0-7\r\n"), "{got}");
+}
+
 /// Cuts `text` after its first `at` bytes and sends both as chunks of their own.
 fn in_two(text: &[u8], at: usize) -> Vec<u8> {
     let mut out = Vec::new();
