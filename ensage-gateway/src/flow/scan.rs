@@ -55,8 +55,8 @@ fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> 
     }
 }
 
-/// MCP sessions and revisions that one session of ours was given. Bounded; the oldest are not missed, since an agent
-/// that meets a 404 on its session begins a new one.
+/// MCP sessions and revisions that one session of ours was given. Bounded by the servers of the policy and
+/// [`MCP_SESSIONS_MAX`]; when it is full all ids are forgotten, and an agent that meets the 404 begins a new session.
 #[derive(Default)]
 pub(crate) struct McpSessions {
     known: RefCell<HashMap<Arc<str>, Servers>>,
