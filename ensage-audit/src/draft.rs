@@ -18,6 +18,13 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Lets a last look take out what must not be written down; it overwrites, so the JSON stays JSON.
+    #[must_use]
+    pub fn redacted(mut self, redact: impl FnOnce(&mut [u8])) -> Self {
+        redact(&mut self.rest);
+        self
+    }
+
     /// A decision.
     pub fn call(call: &Call<'_>) -> Self {
         Self::of("call", call.id, call.severity, 768, |m| call.write(m))

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter};
 use zeroize::Zeroizing;
@@ -58,10 +58,12 @@ impl Patterns {
     }
 
     /// Replaces secrets in every value, raw and percent-encoded (threat F4: `location`, `set-cookie`, any other), and
-    /// says how many there were. A value that can't be written again is dropped.
+    /// says how many there were. A value that can't be written again is dropped, and so is a field whose name holds a
+    /// secret, which is spelled in lower case.
     pub fn scrub_headers(&self, headers: &mut HeaderMap) -> usize {
         let mut count = 0;
-        let mut broken = Vec::new();
+        let mut broken: Vec<HeaderName> = headers.keys().filter(|name| self.names(name)).cloned().collect();
+        count += broken.len();
         let finders: Vec<Finder<'_>> = self.all.iter().map(|pattern| Finder::new(pattern.secret.as_slice())).collect();
         for (name, value) in headers.iter_mut() {
             let Some((clean, found)) = self.scrub_value(&finders, value.as_bytes()) else { continue };
@@ -75,6 +77,12 @@ impl Patterns {
             headers.remove(name);
         }
         count
+    }
+
+    /// Whether a secret stands in a field's name.
+    fn names(&self, name: &HeaderName) -> bool {
+        let name = name.as_str().as_bytes();
+        self.all.iter().any(|p| name.windows(p.secret.len()).any(|part| part.eq_ignore_ascii_case(&p.secret)))
     }
 
     /// The value without its secrets, and how many there were; `None` if there were none.
