@@ -152,6 +152,14 @@ impl ReplyBody {
     pub(crate) fn whole(bytes: Bytes, exact: Exact) -> Self {
         Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact }
     }
+
+    /// Whether all of it was handed over.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Whole { bytes, .. } => bytes.is_none(),
+            Self::Stream(s) => s.left == Some(0) || s.phase == Phase::Ended && s.ready.is_empty(),
+        }
+    }
 }
 
 /// An answer on its way to the client.
@@ -242,20 +250,22 @@ impl Stream {
 /// An answer as hyper gets it: when it is dropped, the gate learns that its request is answered.
 pub(crate) struct Reply {
     body: ReplyBody,
-    _answered: Answered,
+    gate: Watch,
 }
 
-struct Answered(Watch);
-
-impl Drop for Answered {
+impl Drop for Reply {
     fn drop(&mut self) {
-        self.0.answered();
+        if !self.body.is_whole() {
+            self.gate.torn();
+        }
+        self.gate.answered();
     }
 }
 
 impl Reply {
     pub(crate) fn new(body: ReplyBody, gate: &Watch) -> Self {
-        Self { body, _answered: Answered(gate.clone()) }
+        gate.begun();
+        Self { body, gate: gate.clone() }
     }
 }
 

@@ -175,7 +175,7 @@ impl Exchange {
     pub(crate) fn alarm(&self, reason: Reason) {
         let session = self.session.as_ref().map(|s| s.fragment(self.mode()));
         let alarm = Alarm { reason: reason.code(), call: Some(self.call), session, message: None };
-        self.shared.note(&Draft::alarm(reason.severity().code(), &alarm));
+        self.shared.note(Draft::alarm(reason.severity().code(), &alarm));
     }
 
     /// What the client asked for, as it spelled it: a hidden answer repeats that.
@@ -259,6 +259,11 @@ impl Exchange {
     pub(crate) fn permitted(&mut self, permit: &HeadPermit) {
         self.facts.rule = permit.rule().map(|r| r.path.clone());
         self.facts.would = permit.would().cloned().map(Box::new);
+    }
+
+    /// Bytes of a body that was held.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.facts.up = bytes;
     }
 
     pub(crate) fn status(&mut self, status: StatusCode) {

@@ -186,12 +186,12 @@ impl Exchange {
         };
         // The host's one spelling is made here, not kept: most exchanges need it once.
         let host = f.server.as_ref().map(|a| a.host.to_string());
-        self.shared.log.append(&Draft::call(&Call { server: host.as_deref(), ..call }))
+        self.shared.append(Draft::call(&Call { server: host.as_deref(), ..call }))
     }
 
     fn append_end(&self, outcome: &str, reason: Option<Reason>) -> Result<Seq, ensage_audit::AuditError> {
         let severity = reason.map_or(Severity::Info, Reason::severity);
-        self.shared.log.append(&Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
+        self.shared.append(Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
     }
 
     fn end<'a>(&'a self, outcome: &'a str, reason: Option<Reason>) -> End<'a> {

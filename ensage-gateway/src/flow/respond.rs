@@ -62,9 +62,7 @@ impl Stages {
 
     /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
     pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
-        if let Some(observer) = &mut self.observer {
-            observer.feed(&data);
-        }
+        let seen = out.len();
         let data = match &mut self.filter {
             None => data,
             Some(filter) => {
@@ -80,7 +78,17 @@ impl Stages {
             }
         };
         self.scrub(data, out);
+        self.observe(out.get(seen..).unwrap_or_default());
         Ok(())
+    }
+
+    /// Watches what the agent gets, not what the upstream said: a reflected secret must not get into a record either.
+    fn observe(&mut self, passed: &[Bytes]) {
+        if let Some(observer) = &mut self.observer {
+            for data in passed {
+                observer.feed(data);
+            }
+        }
     }
 
     fn scrub(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
@@ -105,6 +113,7 @@ impl Stages {
 
     /// The upstream's body is complete: what was held back goes out.
     pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Cut> {
+        let seen = out.len();
         if let Some(filter) = self.filter.take() {
             let mut rest = Vec::new();
             let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
@@ -118,6 +127,7 @@ impl Stages {
                 out.push(rest.into());
             }
         }
+        self.observe(out.get(seen..).unwrap_or_default());
         Ok(())
     }
 
@@ -206,6 +216,8 @@ pub(crate) async fn answer(x: &mut Exchange, verb: &Verb, answer: Answer) -> Res
         head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     hop_by_hop(&mut head.headers);
     head.version = http::Version::HTTP_11;
+    // The reason phrase is kept there; it says nothing that the status does not, and could carry a reflected secret.
+    head.extensions.clear();
     if scrub.is_governed() && is_coded(&head.headers) {
         return Err(Fault::Response { detail: "it is coded although identity was asked for" }.into());
     }
@@ -330,7 +342,7 @@ fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<F
         Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),
         Some(Framing::Sse) => Some(Box::new(ResponseFilter::sse(ask, allow, hold))),
         // Errors of a front proxy are no messages: they pass, but never where a list could hide in them.
-        None if !head.status.is_success() || ask.id.is_none() => None,
+        None if (!head.status.is_success() && ask.method != Method::ToolsList) || ask.id.is_none() => None,
         None => return Err(Fault::Response { detail: "an MCP answer must be JSON or an event stream" }.into()),
     })
 }
@@ -343,7 +355,7 @@ fn observer(x: &Exchange, headers: &HeaderMap) -> Option<Box<Observer>> {
     Framing::of(kind).map(|framing| Box::new(Observer::new(framing)))
 }
 
-fn is_coded(headers: &HeaderMap) -> bool {
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 

@@ -11,18 +11,19 @@ use ensage_mcp::Revision;
 use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
 use ensage_mcp::mcp::{self, BodyReader, Field, Message};
 use ensage_policy::Reason;
-use ensage_policy::judge::{RouteKind, Trial};
+use ensage_policy::judge::{Governed, RouteKind, Trial};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 
 use super::Asked;
 use super::body::{OutBody, Passing};
 use super::exchange::Exchange;
 use super::identify::{Conn, Member};
 use super::reply::{Form, Stop};
-use super::respond::Expected;
+use super::respond::{Expected, is_coded};
 use super::substitute;
 
 /// Longest wait for room among all held bytes (contract section 2, `held_total`).
@@ -40,19 +41,25 @@ pub(super) async fn body(
     match asked.route.kind() {
         RouteKind::Mcp { server } => mcp_body(asked, x, trial, server, body).await,
         RouteKind::Llm { endpoint, .. } => llm_body(asked, x, trial, *endpoint, body).await,
-        RouteKind::Http | RouteKind::Unlisted => Ok(passing(asked, x, body)),
+        RouteKind::Http | RouteKind::Unlisted => passing(asked, x, body),
     }
 }
 
-fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> OutBody {
-    match body.take() {
-        None => OutBody::Empty,
-        Some(b) if b.is_end_stream() => OutBody::Empty,
-        Some(b) => {
-            let search = substitute::Search::new(asked.conn, asked.member, asked.sites);
-            OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
-        }
+fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<OutBody, Stop> {
+    let Some(b) = body.take_if(|b| !b.is_end_stream()) else { return Ok(OutBody::Empty) };
+    // A placeholder that is packed up would not be found.
+    if matches!(asked.route.governed(), Governed::Governed) && is_coded(&asked.head.headers) {
+        *body = Some(b);
+        return Err(coded());
     }
+    Ok({
+        let search = substitute::Search::new(asked.conn, asked.member, asked.sites);
+        OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
+    })
+}
+
+fn coded() -> Stop {
+    Stop::refused(Reason::EncodingRefused, "send this request without content-encoding")
 }
 
 /// MCP sessions and revisions that one session of ours was given. Bounded by the servers of the policy and
@@ -106,11 +113,12 @@ async fn mcp_body(
     let Asked { conn, member, head, route, .. } = *asked;
     let facts = mcp_head(&head.headers, member.mcp.negotiated(server));
     x.mcp_server(server);
-    session_is_known(&facts, member, server)?;
+    session_is_known(&head.method, &facts, member, server)?;
     if head.method != http::Method::POST {
         if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
             return Err(Stop::refused(Reason::MalformedMcp, "only POST carries a message"));
         }
+        streams_revision(asked, &facts)?;
         x.show(trial.tool_filter(route));
         x.expect(Expected::McpStream);
         return Ok(OutBody::Empty);
@@ -175,16 +183,31 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> Field<'a> {
     Field::from_values(headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
 }
 
-/// Another session's `Mcp-Session-Id` does not exist here (contract section 4).
-fn session_is_known(facts: &mcp::Head<'_>, member: &Member, server: &str) -> Result<(), Stop> {
+/// Another session's `Mcp-Session-Id` does not exist here (contract section 4). The stateless era ignores the field,
+/// and what a server is to ignore is not sent to it; but only POST has that era, since GET and DELETE serve sessions.
+fn session_is_known(verb: &http::Method, facts: &mcp::Head<'_>, member: &Member, server: &str) -> Result<(), Stop> {
     let modern = matches!(facts.protocol_version, Field::One(v) if Revision::parse(v).is_some_and(Revision::is_modern));
     match facts.session_id {
         Field::Absent => Ok(()),
-        _ if modern => Ok(()),
+        _ if modern && verb == http::Method::POST => Ok(()),
         Field::One(id) if member.mcp.knows(server, id) => Ok(()),
         Field::One(_) | Field::Repeated => {
             Err(Stop::refused(Reason::McpSessionUnknown, "this MCP session is not known; begin with initialize"))
         }
+    }
+}
+
+/// GET and DELETE have no body whose revision could be judged: the header says it, or what was agreed on.
+fn streams_revision(asked: &Asked<'_>, facts: &mcp::Head<'_>) -> Result<(), Stop> {
+    let revision = match facts.protocol_version {
+        Field::Absent => facts.negotiated.or(Some(Revision::V2025_11_25)),
+        Field::One(text) => Revision::parse(text),
+        Field::Repeated => None,
+    };
+    let listed = |r: &Revision| asked.route.mcp().is_some_and(|rule| rule.revisions.contains(r)) && !r.is_modern();
+    match revision.filter(listed) {
+        Some(_) => Ok(()),
+        None => Err(Stop::refused(Reason::RevisionNotAllowed, "this revision of MCP has no stream or session here")),
     }
 }
 
@@ -221,10 +244,8 @@ async fn llm_body(
 
 /// A governed body is JSON in the clear, or it is not read and so refused.
 fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
-    let coded =
-        headers.get_all(header::CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if coded {
-        return Err(Stop::refused(Reason::EncodingRefused, "send this request without content-encoding"));
+    if is_coded(headers) {
+        return Err(coded());
     }
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
@@ -253,7 +274,14 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
         *body = Some(incoming);
         return Err(too_long(limit));
     }
-    while let Some(frame) = incoming.frame().await {
+    // What is held keeps others from being held, so it may not stand still.
+    let wait = x.policy.limits.head_timeout;
+    loop {
+        let frame = match timeout(wait, incoming.frame()).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(_) => return Err(Stop::refused(Reason::ClientTimeout, "the body of this request stood still")),
+        };
         let Ok(frame) = frame else { return Err(Stop::ClientGone) };
         let Ok(data) = frame.into_data() else { continue };
         if (held.len() + data.len()) as u64 > limit {
@@ -266,6 +294,7 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
         }
         held.push(data);
     }
+    x.sent(held.len() as u64);
     Ok(held)
 }
 
@@ -298,7 +327,7 @@ impl Held {
         }
         let budget = conn.shared.held.clone();
         let count = u32::try_from(missing).map_err(drop)?;
-        let wait = tokio::time::timeout(HOLD_WAIT, budget.acquire_many(count));
+        let wait = timeout(HOLD_WAIT, budget.acquire_many(count));
         let permit: SemaphorePermit<'_> = wait.await.map_err(drop)?.map_err(drop)?;
         permit.forget();
         self.permits += missing;

@@ -212,7 +212,7 @@ where
 {
     if let Some(violation) = conn.gate.violation() {
         let answer = violated(conn, violation.kind.reason(), violation.detail);
-        if let Some(bytes) = answer {
+        if let Some(bytes) = answer.filter(|_| conn.gate.may_tell()) {
             let _ = io.write_all(&bytes).await;
         }
         let _ = io.shutdown().await;

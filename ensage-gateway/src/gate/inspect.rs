@@ -183,6 +183,11 @@ impl Inspector {
         }
     }
 
+    /// True if the refusal came amid the content of a message whose head has been shown.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// The broken rule, if one was.
     pub const fn violation(&self) -> Option<Violation> {
         match self.state {

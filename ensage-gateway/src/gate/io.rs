@@ -44,6 +44,12 @@ struct Shared {
     heads: Cell<u64>,
     answered: Cell<u64>,
     answered_at: Cell<Option<Instant>>,
+    /// Answers that have begun.
+    begun: Cell<u64>,
+    /// One of them ended before its time.
+    torn: Cell<bool>,
+    /// The refusal came amid the content of a request whose head was shown.
+    cut: Cell<bool>,
     asked: Cell<Option<Asked>>,
     granted: Cell<bool>,
     /// The reader, where it waits for something that only a `Watch` can tell.
@@ -58,6 +64,9 @@ impl Shared {
             heads: Cell::new(0),
             answered: Cell::new(0),
             answered_at: Cell::new(None),
+            begun: Cell::new(0),
+            torn: Cell::new(false),
+            cut: Cell::new(false),
             asked: Cell::new(None),
             granted: Cell::new(false),
             reader: RefCell::new(None),
@@ -97,6 +106,23 @@ impl Watch {
         self.shared.answered.set(self.shared.answered.get().saturating_add(1));
         self.shared.answered_at.set(Some(Instant::now()));
         self.wake();
+    }
+
+    /// Says that one more request is being answered.
+    pub fn begun(&self) {
+        self.shared.begun.set(self.shared.begun.get().saturating_add(1));
+    }
+
+    /// Says that an answer ends here although it is not whole.
+    pub fn torn(&self) {
+        self.shared.torn.set(true);
+    }
+
+    /// Whether a refusal may be told on the connection: not inside an answer, and not as a second answer to a request
+    /// that has one.
+    pub fn may_tell(&self) -> bool {
+        let shared = &self.shared;
+        !shared.torn.get() && !(shared.cut.get() && shared.begun.get() >= shared.heads.get())
     }
 
     /// Says that the CONNECT or upgrade shown last was granted: nothing behind it is inspected.
@@ -194,6 +220,7 @@ impl<IO> Gate<IO> {
     fn publish(&self) {
         self.shared.heads.set(self.inspector.heads());
         self.shared.violation.set(self.inspector.violation());
+        self.shared.cut.set(self.inspector.is_cut());
         self.shared.phase.set(match &self.inspector {
             i if i.violation().is_some() => Phase::Refused,
             i if i.is_held() => Phase::Held,

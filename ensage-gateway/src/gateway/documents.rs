@@ -26,6 +26,13 @@ pub(crate) fn status(shared: &Shared) -> Value {
             "remedy": "make room on the disk of the state folder",
         }));
     }
+    if !shared.vault_is_readable() {
+        degraded.push(json!({
+            "code": "credential_unavailable",
+            "message": "the vault cannot be read; calls that need a credential are refused",
+            "remedy": "put vault.ens back, or add the credentials again",
+        }));
+    }
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -44,8 +51,7 @@ pub(crate) fn status(shared: &Shared) -> Value {
             "seq": audit.seq, "durable_seq": audit.durable_seq, "queued": audit.queued,
             "writable": audit.writable, "head": audit.head,
         },
-        // A gateway does not start without its vault.
-        "vault": "open",
+        "vault": if shared.vault_is_readable() { "open" } else { "locked" },
         "degraded": degraded,
     });
     if let Some(map) = body.as_object_mut() {

@@ -34,7 +34,7 @@ impl Shared {
             by: None,
             cause,
         };
-        self.note(&Draft::session("info", &event));
+        self.note(Draft::session("info", &event));
     }
 
     /// The mode of a session at this moment.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent};
-use ensage_creds::{KeySource, Placeholders, Secret, Secrets, Source, Unavailable, Vault};
+use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, Seq};
+use ensage_creds::{KeySource, Placeholders, Redactor, Secret, Secrets, Source, Unavailable, Vault, VaultError};
 use ensage_endpoint::peers::Peers;
 use ensage_endpoint::proc::Digests;
 use ensage_policy::model::{self, Credential};
@@ -41,6 +41,10 @@ pub(crate) struct Shared {
     /// Placeholders that were given out.
     pub(crate) placeholders: Placeholders,
     vault: Mutex<Vault>,
+    /// False from the moment on that the vault's file cannot be read, until it can.
+    vault_readable: AtomicBool,
+    /// Knows every secret of this moment.
+    redactor: ArcSwap<Redactor>,
     /// Ticks when the vault's content changed, so that nobody keeps an old secret.
     vault_epoch: AtomicU64,
     secrets: Secrets,
@@ -114,6 +118,8 @@ impl Shared {
             log,
             placeholders,
             vault: Mutex::new(vault),
+            vault_readable: AtomicBool::new(true),
+            redactor: ArcSwap::default(),
             vault_epoch: AtomicU64::new(1),
             secrets,
             minter,
@@ -164,7 +170,7 @@ impl Shared {
             file: generation.file.as_deref().and_then(Path::to_str),
             message: error.as_deref(),
         };
-        self.note(&Draft::policy(if error.is_none() { "info" } else { "medium" }, &event));
+        self.note(Draft::policy(if error.is_none() { "info" } else { "medium" }, &event));
         *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, error));
         result
     }
@@ -177,6 +183,7 @@ impl Shared {
         self.generations.store(number, Ordering::Release);
         self.current.store(Arc::new(generation));
         self.refresh_vault();
+        self.redact_anew();
         self.sessions.judge_again();
         Ok(number)
     }
@@ -186,21 +193,54 @@ impl Shared {
         self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks whether the vault's file has changed; true if it has.
+    /// Looks whether the vault's file has changed; true if it has. A file that is gone or broken takes its secrets with
+    /// it: what is in memory is not used any more (P7).
     pub(crate) fn refresh_vault(&self) -> bool {
         let mut vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        if !vault.changed().unwrap_or(false) {
-            return false;
+        let looked = match vault.changed() {
+            Ok(false) if self.vault_readable.load(Ordering::Acquire) => return false,
+            Ok(_) => vault.reload(),
+            Err(error) => Err(error),
+        };
+        let readable = looked.is_ok();
+        let was = self.vault_readable.swap(readable, Ordering::AcqRel);
+        match looked {
+            Ok(()) => {
+                if let Ok(known) = vault.placeholders() {
+                    self.placeholders.sync_agents(&known);
+                }
+            }
+            Err(_) if !was => return false,
+            Err(error) => self.vault_lost(&error),
         }
-        if let Err(error) = vault.reload() {
-            tracing::error!(error = &error as &dyn std::error::Error, "the vault changed and cannot be read");
-            return false;
-        }
-        if let Ok(known) = vault.placeholders() {
-            self.placeholders.sync_agents(&known);
-        }
+        drop(vault);
         self.vault_epoch.fetch_add(1, Ordering::AcqRel);
+        self.redact_anew();
+        // Running calls are held against it: what rests on a secret that is gone may not go on.
+        self.sessions.judge_again();
         true
+    }
+
+    fn vault_lost(&self, error: &VaultError) {
+        tracing::error!(error = error as &dyn std::error::Error, "the vault cannot be read; its secrets are not used");
+        self.note(Draft::gateway("high", &GatewayEvent { event: "degraded", ..GatewayEvent::default() }));
+    }
+
+    /// Makes the last look at records know every secret of this moment.
+    pub(super) fn redact_anew(&self) {
+        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Secret> = vault.names().filter_map(|name| vault.secret(name).ok()).collect();
+        for credential in &self.policy().credentials {
+            if let model::Source::Env(name) = &credential.source {
+                all.extend(self.secrets.resolve(&credential.name, &Source::Env(name.clone()), None).ok());
+            }
+        }
+        self.redactor.store(Arc::new(Redactor::new(&all)));
+    }
+
+    /// Whether the vault's secrets can be used.
+    pub(crate) fn vault_is_readable(&self) -> bool {
+        self.vault_readable.load(Ordering::Acquire)
     }
 
     /// Counts the changes of the vault's content.
@@ -215,7 +255,8 @@ impl Shared {
             model::Source::Env(name) => Source::Env(name.clone()),
         };
         let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        self.secrets.resolve(&credential.name, &source, Some(&vault))
+        let vault = Some(&*vault).filter(|_| self.vault_is_readable());
+        self.secrets.resolve(&credential.name, &source, vault)
     }
 
     /// The PEM of our own CA.
@@ -278,7 +319,7 @@ impl Shared {
 
     pub(super) fn drain(&self) {
         if !self.draining.swap(true, Ordering::AcqRel) {
-            self.note(&Draft::gateway("info", &GatewayEvent { event: "draining", ..GatewayEvent::default() }));
+            self.note(Draft::gateway("info", &GatewayEvent { event: "draining", ..GatewayEvent::default() }));
         }
     }
 
@@ -307,7 +348,7 @@ impl Shared {
 
     pub(super) fn started(&self) {
         let version = env!("CARGO_PKG_VERSION");
-        self.note(&Draft::gateway(
+        self.note(Draft::gateway(
             "info",
             &GatewayEvent { event: "started", version: Some(version), ..GatewayEvent::default() },
         ));
@@ -319,16 +360,22 @@ impl Shared {
             file: policy.file.as_deref().and_then(Path::to_str),
             message: None,
         };
-        self.note(&Draft::policy("info", &event));
+        self.note(Draft::policy("info", &event));
     }
 
     pub(super) fn stopped_record(&self) {
-        self.note(&Draft::gateway("info", &GatewayEvent { event: "stopped", ..GatewayEvent::default() }));
+        self.note(Draft::gateway("info", &GatewayEvent { event: "stopped", ..GatewayEvent::default() }));
+    }
+
+    /// Gives a record its place in the log. Whatever others said in it, no secret and no placeholder is written down.
+    pub(crate) fn append(&self, draft: Draft) -> Result<Seq, ensage_audit::AuditError> {
+        let redactor = self.redactor.load();
+        self.log.append(&draft.redacted(|text| redactor.redact(text)))
     }
 
     /// A record that no answer waits for; that it cannot be written is the audit log's own alarm.
-    pub(crate) fn note(&self, draft: &Draft) {
-        match self.log.append(draft).and_then(|seq| self.log.written(seq)) {
+    pub(crate) fn note(&self, draft: Draft) {
+        match self.append(draft).and_then(|seq| self.log.written(seq)) {
             Ok(()) => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a record cannot be written"),
         }
@@ -337,7 +384,15 @@ impl Shared {
     /// Which of these variables hold a secret that the vault or the gateway's environment has.
     pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
         let policy = self.policy();
-        let secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
+        let mut secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
+        let mut sources = Vec::new();
+        for credential in &policy.credentials {
+            if let model::Source::Env(name) = &credential.source {
+                sources.push(name.as_str());
+            }
+        }
+        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.extend(vault.names().filter_map(|name| vault.secret(name).ok()));
         variables
             .iter()
             .filter(|(_, value)| secrets.iter().any(|s| s.is_inside(value.as_bytes())))
