@@ -80,12 +80,6 @@ impl Secrets {
             },
         }
     }
-
-    /// The variables whose value is this: what `run` must not hand on.
-    pub fn variables_with<'a>(&'a self, value: &'a [u8]) -> impl Iterator<Item = &'a str> {
-        let held = |secret: &Result<Secret, SecretError>| secret.as_ref().is_ok_and(|s| s.matches(value));
-        self.env.iter().filter(move |(_, secret)| held(secret)).map(|(name, _)| name.as_str())
-    }
 }
 
 impl std::fmt::Debug for Secrets {
@@ -115,7 +109,5 @@ mod tests {
         assert!(matches!(missing, Err(Unavailable::Vault(VaultError::Missing { .. }))));
         vault.add("x", &get("GOOD").unwrap(), UNIX_EPOCH).unwrap();
         assert!(secrets.resolve("x", &Source::Vault, Some(&vault)).unwrap().matches(b"0123456789"));
-        assert_eq!(secrets.variables_with(b"0123456789").collect::<Vec<_>>(), ["GOOD"]);
-        assert_eq!(secrets.variables_with(b"other").count(), 0);
     }
 }
