@@ -6,11 +6,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
-
-use crate::vault::AgentPlaceholder;
+use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 mod tests;
@@ -67,6 +66,43 @@ pub struct Grant {
     pub scope: Scope,
     /// From when on it is refused.
     pub expires: SystemTime,
+}
+
+/// A placeholder that is bound to an agent instead of a session, made by `creds placeholder`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentPlaceholder {
+    /// The whole of it, prefix included.
+    pub placeholder: String,
+    /// The credential that it stands for.
+    pub credential: String,
+    /// The enclave in which it counts.
+    pub enclave: String,
+    /// The agent that may use it, in each of its sessions.
+    pub agent: String,
+    /// When it ends, in microseconds since 1970.
+    pub expires_us: u64,
+}
+
+impl std::fmt::Debug for AgentPlaceholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { credential, enclave, agent, .. } = self;
+        let mut shown = f.debug_struct("AgentPlaceholder");
+        shown.field("credential", credential).field("enclave", enclave).field("agent", agent).finish_non_exhaustive()
+    }
+}
+
+impl AgentPlaceholder {
+    /// When it ends.
+    pub fn expires(&self) -> SystemTime {
+        time_of(self.expires_us)
+    }
+
+    /// What stands before the token.
+    pub fn prefix(&self) -> &str {
+        let at = self.placeholder.len().saturating_sub(TOKEN_BYTES);
+        self.placeholder.get(..at).unwrap_or_default()
+    }
 }
 
 /// Why there is no new placeholder.
@@ -227,6 +263,11 @@ impl std::fmt::Debug for Placeholders {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Placeholders").field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+/// The time so many microseconds after 1970.
+pub(crate) fn time_of(micros: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_micros(micros)).unwrap_or(UNIX_EPOCH)
 }
 
 /// Makes a placeholder that stands in no table yet.

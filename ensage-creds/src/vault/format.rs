@@ -15,8 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::VaultError;
 use super::keys::{self, Cost, Key, Material};
-use super::{AgentPlaceholder, VaultError};
+use crate::placeholder::AgentPlaceholder;
 
 const MAGIC: &str = "ensage-vault 1\n";
 const VERSION: u8 = 1;

@@ -14,10 +14,9 @@ mod tests;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::placeholder::{self, TOKEN_BYTES};
+use crate::placeholder::{self, AgentPlaceholder, time_of};
 use crate::secret::Secret;
 
 pub use error::VaultError;
@@ -50,43 +49,6 @@ pub struct Meta {
     pub created: SystemTime,
     /// When it last got another value; absent for the first one.
     pub rotated: Option<SystemTime>,
-}
-
-/// A placeholder that is bound to an agent instead of a session, made by `creds placeholder`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentPlaceholder {
-    /// The whole of it, prefix included.
-    pub placeholder: String,
-    /// The credential that it stands for.
-    pub credential: String,
-    /// The enclave in which it counts.
-    pub enclave: String,
-    /// The agent that may use it, in each of its sessions.
-    pub agent: String,
-    /// When it ends, in microseconds since 1970.
-    pub expires_us: u64,
-}
-
-impl std::fmt::Debug for AgentPlaceholder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { credential, enclave, agent, .. } = self;
-        let mut shown = f.debug_struct("AgentPlaceholder");
-        shown.field("credential", credential).field("enclave", enclave).field("agent", agent).finish_non_exhaustive()
-    }
-}
-
-impl AgentPlaceholder {
-    /// When it ends.
-    pub fn expires(&self) -> SystemTime {
-        time_of(self.expires_us)
-    }
-
-    /// What stands before the token.
-    pub fn prefix(&self) -> &str {
-        let at = self.placeholder.len().saturating_sub(TOKEN_BYTES);
-        self.placeholder.get(..at).unwrap_or_default()
-    }
 }
 
 /// What `creds placeholder` asks for.
@@ -373,8 +335,4 @@ fn sealed_value(body: &Body, key: &Key, name: &str, secret: &Secret) -> Result<B
 fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn time_of(micros: u64) -> SystemTime {
-    UNIX_EPOCH.checked_add(Duration::from_micros(micros)).unwrap_or(UNIX_EPOCH)
 }
