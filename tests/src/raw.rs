@@ -270,6 +270,15 @@ impl Raw {
         Ok(head.map(|head| Answer { status: status(&head), head, ..Answer::default() }))
     }
 
+    /// The body behind this head.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn body(&mut self, mut head: Answer) -> io::Result<Answer> {
+        answer::body(&mut head, &mut self.io, Unsaid::Close)?;
+        Ok(head)
+    }
+
     /// The next chunk of a chunked body, empty at its end.
     ///
     /// # Errors

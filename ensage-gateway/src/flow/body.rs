@@ -67,11 +67,27 @@ pub(crate) struct UpSeen {
     pub(crate) bytes: std::cell::Cell<u64>,
     /// Why the placeholder that was found is refused.
     pub(crate) stray: std::cell::Cell<Option<Reason>>,
+    /// True while more of it is to come.
+    pub(crate) open: std::cell::Cell<bool>,
 }
 
 impl Passing {
     pub(crate) fn new(body: Incoming, search: Search, seen: std::rc::Rc<UpSeen>) -> Self {
+        seen.open.set(true);
         Self { body, search, seen }
+    }
+}
+
+impl Passing {
+    fn found(&self, stray: Reason) {
+        self.seen.stray.replace(Some(stray));
+        self.search.alarm(stray);
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.seen.open.set(!self.body.is_end_stream());
     }
 }
 
@@ -90,7 +106,7 @@ impl Body for OutBody {
                 let Ok(frame) = frame else { return Poll::Ready(Some(Err(Cut::Client))) };
                 if let Some(data) = frame.data_ref() {
                     if let Some(found) = p.search.feed(data) {
-                        p.seen.stray.replace(Some(found));
+                        p.found(found);
                         return Poll::Ready(Some(Err(Cut::Placeholder)));
                     }
                     p.seen.bytes.set(p.seen.bytes.get().saturating_add(data.len() as u64));
@@ -100,7 +116,7 @@ impl Body for OutBody {
                         // The line end keeps two values from reading as one.
                         let found = p.search.feed(value.as_bytes()).or_else(|| p.search.feed(b"\r\n"));
                         if let Some(found) = found {
-                            p.seen.stray.replace(Some(found));
+                            p.found(found);
                             return Poll::Ready(Some(Err(Cut::Placeholder)));
                         }
                     }

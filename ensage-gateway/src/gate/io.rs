@@ -293,7 +293,10 @@ impl<IO> Gate<IO> {
         let (wait, longest) = if self.inspector.is_in_head() {
             (Wait::HeadRest, self.waits.head_timeout?)
         } else {
-            (Wait::Anything, self.waits.idle_timeout?)
+            let idle = self.waits.idle_timeout?;
+            // Who has never asked for anything is not kept alive for long: the slot is somebody else's.
+            let first = self.waits.head_timeout.filter(|_| self.inspector.heads() == 0);
+            (Wait::Anything, first.map_or(idle, |first| first.min(idle)))
         };
         let heads = self.inspector.heads();
         let since = match self.waiting {

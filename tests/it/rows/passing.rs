@@ -97,6 +97,73 @@ fn an_expectation_is_met() {
     }
 }
 
+/// What cannot be read behind a good request is told behind its answer, never inside it.
+#[test]
+fn a_refusal_never_stands_inside_an_answer() {
+    let rig = rig();
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let origin = Origin::start(Some(rig.ca.leaf(&["api.test", "other.test"])), move |link| {
+        while let Some(request) = link.request()? {
+            if request.line().contains("/length") {
+                link.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart")?;
+            } else {
+                link.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n")?;
+            }
+            let _ = gone.lock().unwrap().recv_timeout(ensage_tests::DEADLINE);
+            if request.line().contains("/length") {
+                link.write(&[b'.'; 996])?;
+            } else {
+                link.write(b"0\r\n\r\n")?;
+            }
+        }
+        Ok(())
+    });
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    for host in ["api.test", "other.test"] {
+        for path in ["/length", "/chunks"] {
+            let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
+            raw.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+            let head = raw.answer_head().unwrap().unwrap();
+            assert_eq!(head.status, 200);
+            raw.send(b"GARBAGE\r\n\r\n");
+            go.send(()).unwrap();
+            let whole = if path == "/length" { format!("part{}", ".".repeat(996)) } else { "part".to_owned() };
+            assert_eq!(raw.body(head).unwrap().text(), whole, "{host}{path}");
+            assert_eq!(raw.answer().told(), Some("malformed_request"), "{host}{path}");
+            assert_eq!(raw.rest(), b"", "{host}{path}");
+        }
+    }
+}
+
+/// A body that breaks while its answer is on the way ends both; nothing of ours completes the answer.
+#[test]
+fn a_refusal_never_completes_an_answer() {
+    let rig = rig();
+    let origin = Origin::start(Some(rig.ca.leaf(&["api.test", "other.test"])), |link| {
+        let Some(head) = link.request_head()? else { return Ok(()) };
+        let framing = if head.line().contains("/length") { "content-length: 60" } else { "connection: close" };
+        link.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\npart").as_bytes())?;
+        link.body_sum(&head)?;
+        Ok(())
+    });
+    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
+    for host in ["api.test", "other.test"] {
+        for path in ["/length", "/close"] {
+            let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
+            raw.send(
+                format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                    .as_bytes(),
+            );
+            let head = raw.answer_head().unwrap().unwrap();
+            assert_eq!(head.status, 200);
+            raw.send(b"nonsense\r\n");
+            let body = raw.body(head);
+            assert!(body.is_err(), "{host}{path}: {}", body.unwrap().text());
+        }
+    }
+}
+
 /// Clients send the ClientHello right behind the CONNECT.
 #[test]
 fn what_comes_with_a_connect_is_inside_the_tunnel() {
