@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, Seq};
@@ -26,6 +26,9 @@ use crate::telemetry::chain;
 
 /// Label under which the audit log's signing key is sealed.
 const AUDIT_KEY: &str = "audit.key";
+/// Longest search for the owners of a client's socket. It runs beside everything else, and on a busy machine takes many
+/// times what it costs: a client must not be refused for that.
+const ATTRIBUTION_MAX: Duration = Duration::from_secs(5);
 
 /// The gateway's state; one `Arc` of it in every thread.
 pub(crate) struct Shared {
@@ -133,7 +136,7 @@ impl Shared {
             connections_most: limits.connections,
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
-            peers: Peers::new().map_err(StartError::Attribution)?,
+            peers: Peers::new().map_err(StartError::Attribution)?.with_budget(ATTRIBUTION_MAX),
             digests: Digests::new(),
             hashing: AtomicBool::new(false),
             state: state.path().to_owned(),

@@ -55,9 +55,13 @@ fn cargo_asks_a_registry_on_the_built_in_configuration() {
     let mut run = home.ensage(&["run", "--", &cargo, "info", "--registry", "lab", "demo"]);
     // What the system trusts is where OpenSSL's variable says; the gateway that `run` starts looks there too.
     run.env("SSL_CERT_FILE", &roots).env("CARGO_HOME", home.path("cargo"));
-    // cargo's own folder has the compiler that it asks for its version; rustup's would look for its settings at home.
+    // cargo's own folder has the compiler that it asks for its version; rustup's finds its settings at the real home.
     let tools = Path::new(&cargo).parent().unwrap().display().to_string();
     run.env("PATH", format!("{tools}:{}", std::env::var("PATH").unwrap()));
+    if let Some(home) = std::env::var_os("HOME") {
+        let rustup = std::env::var_os("RUSTUP_HOME").unwrap_or_else(|| Path::new(&home).join(".rustup").into());
+        run.env("RUSTUP_HOME", rustup);
+    }
     run.env("CARGO_REGISTRIES_LAB_INDEX", format!("sparse+{}/index/", base.get().unwrap()));
     let seen = done(&mut run);
     assert_eq!(seen.code, Some(0), "{seen:?}");
