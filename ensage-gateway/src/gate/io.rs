@@ -122,7 +122,8 @@ impl Watch {
     /// that has one.
     pub fn may_tell(&self) -> bool {
         let shared = &self.shared;
-        !shared.torn.get() && !(shared.cut.get() && shared.begun.get() >= shared.heads.get())
+        let has_answer = shared.cut.get() && shared.begun.get() >= shared.heads.get();
+        !has_answer && !shared.torn.get()
     }
 
     /// Says that the CONNECT or upgrade shown last was granted: nothing behind it is inspected.
