@@ -129,8 +129,8 @@ pub struct Session {
     pub worker: usize,
     /// (credential, placeholder) handed out for this session.
     placeholders: Mutex<Vec<(Arc<str>, String)>>,
-    /// Its member `session` of records, made on first use with the mode of that moment.
-    fragment: std::sync::OnceLock<ensage_audit::Fragment>,
+    /// Its member `session` of records under enforce and under observe, each made on first use.
+    fragments: [std::sync::OnceLock<ensage_audit::Fragment>; 2],
 }
 
 impl Session {
@@ -149,19 +149,24 @@ impl Session {
             streams: AtomicU64::new(0),
             worker,
             placeholders: Mutex::default(),
-            fragment: std::sync::OnceLock::new(),
+            fragments: Default::default(),
         }
     }
 
     /// The member `session` of its records; `mode` is the enclave's, which `run --observe` overrides.
     pub fn fragment(&self, mode: Mode) -> &ensage_audit::Fragment {
-        self.fragment.get_or_init(|| {
+        let effective = self.opening.mode.unwrap_or(mode);
+        let made = match effective {
+            Mode::Enforce => &self.fragments[0],
+            Mode::Observe => &self.fragments[1],
+        };
+        made.get_or_init(|| {
             let o = &self.opening;
             ensage_audit::SessionFacts {
                 id: self.id,
                 enclave: &o.enclave,
                 agent: &o.agent,
-                mode: o.mode.unwrap_or(mode).code(),
+                mode: effective.code(),
                 tier: tier(o),
                 attribution: o.attribution.code(),
                 parent: None,

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::client::SUN_PATH_MAX;
 use super::{Counters, Open, SOCKET};
 use crate::gateway::{RunError, Shared, documents};
-use crate::session::Session;
+use crate::session::{Origin, Session};
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
 
@@ -97,17 +97,18 @@ async fn answer(shared: Arc<Shared>, pid: Option<u32>, request: Request<Incoming
     let (head, body) = request.into_parts();
     let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
     let result = match (&head.method, path.as_slice()) {
-        (&Method::GET, ["v1", "sessions", id, "life"]) => match find(&shared, id) {
+        (&Method::GET, ["v1", "status"]) => Ok(documents::status(&shared)),
+        (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(pid) })),
+        // These two are for the `run` of that very session, which is its root.
+        (&Method::GET, ["v1", "sessions", id, "life"]) => match own(&shared, id, pid) {
             Ok(session) => return life(shared, session),
             Err(refusal) => Err(refusal),
         },
-        (&Method::POST, _) if shared.is_inside(pid) => {
+        (&Method::GET, ["v1", "sessions", id]) => own(&shared, id, pid).map(|s| counters(&s)),
+        _ if shared.is_inside(pid) => {
             Err(Refusal::new(StatusCode::FORBIDDEN, "from_session", "this is refused to a process inside a session"))
         }
-        (&Method::GET, ["v1", "status"]) => Ok(documents::status(&shared)),
-        (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(pid) })),
         (&Method::GET, ["v1", "sessions"]) => Ok(documents::sessions(&shared)),
-        (&Method::GET, ["v1", "sessions", id]) => find(&shared, id).map(|s| counters(&s)),
         (&Method::POST, ["v1", "env"]) => env(&shared, body).await,
         (&Method::POST, ["v1", "reload"]) => reload(&shared).await,
         (&Method::POST, ["v1", "sessions"]) => open(&shared, body).await,
@@ -132,6 +133,16 @@ fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
 
 fn find(shared: &Shared, id: &str) -> Result<Arc<Session>, Refusal> {
     Uuid::parse_str(id).ok().and_then(|id| shared.sessions.find(id)).ok_or_else(Refusal::not_found)
+}
+
+/// A session of `run`, for its root and nobody else: whoever leaves its life ends it.
+fn own(shared: &Shared, id: &str, pid: Option<u32>) -> Result<Arc<Session>, Refusal> {
+    let session = find(shared, id)?;
+    let root = session.opening.root.map(|key| key.pid);
+    if session.opening.origin == Origin::Run && root.is_some() && root == pid {
+        return Ok(session);
+    }
+    Err(Refusal::new(StatusCode::FORBIDDEN, "from_session", "this is for the process that opened the session"))
 }
 
 fn counters(session: &Session) -> Value {

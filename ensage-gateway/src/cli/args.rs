@@ -103,6 +103,9 @@ pub(crate) struct GatewayArgs {
     /// End this long after the last session; `run` starts its gateway so
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub(crate) linger: Option<u64>,
+    /// The configuration was found in a working folder: only accepted texts of it count, at reloads too
+    #[arg(long, hide = true)]
+    pub(crate) working_folder: bool,
 }
 
 /// `sessions`

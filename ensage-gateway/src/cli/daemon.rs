@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::{GatewayArgs, Global};
 use super::output::{Failure, Output, chain};
-use super::place::{self, Place};
+use super::place::{self, Found, Place};
 use super::text::at;
 use crate::admin::client::{self, AdminError};
 use crate::gateway::{Gateway, Options, StartError};
@@ -155,7 +155,10 @@ pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Re
     // First thing: nobody of the same user may read this process's memory, and it leaves no core (threat H4).
     ensage_endpoint::harden::not_dumpable().map_err(Failure::internal)?;
     let _ = ensage_endpoint::harden::raise_nofile();
-    let place = place::find(global)?;
+    let mut place = place::find(global)?;
+    if args.working_folder {
+        place.found = Found::WorkingFolder;
+    }
     let options = options(&place, output)?;
     let gateway = Gateway::start(options).map_err(start_failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;

@@ -24,6 +24,17 @@ pub(crate) struct Place {
     pub(crate) state: PathBuf,
     /// The configuration, absolute; `None` is the embedded default.
     pub(crate) config: Option<PathBuf>,
+    /// It lies in the working folder, where an agent may write: each text of it must have been accepted.
+    pub(crate) found: Found,
+}
+
+/// How a configuration was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Somebody named it, or it is the user's own.
+    Named,
+    /// It was in the working folder.
+    WorkingFolder,
 }
 
 /// A configuration that was read, with what `check` says about it.
@@ -78,11 +89,13 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 /// Finds state folder and configuration; a file of the working folder must be trusted.
 pub(crate) fn find(global: &Global) -> Result<Place, Failure> {
     let state = state(global)?;
-    let config = match global.config.clone().or_else(|| variable("ENSAGE_CONFIG").map(PathBuf::from)) {
-        Some(path) => Some(absolute(&path)?),
-        None => working_folder(&state)?.or_else(user_folder),
-    };
-    Ok(Place { state, config })
+    if let Some(path) = global.config.clone().or_else(|| variable("ENSAGE_CONFIG").map(PathBuf::from)) {
+        return Ok(Place { state, config: Some(absolute(&path)?), found: Found::Named });
+    }
+    if let Some(path) = working_folder(&state)? {
+        return Ok(Place { state, config: Some(path), found: Found::WorkingFolder });
+    }
+    Ok(Place { state, config: user_folder(), found: Found::Named })
 }
 
 fn working_folder(state: &Path) -> Result<Option<PathBuf>, Failure> {
@@ -90,15 +103,18 @@ fn working_folder(state: &Path) -> Result<Option<PathBuf>, Failure> {
     if fs::symlink_metadata(&path).is_err() {
         return Ok(None);
     }
-    let text = text(&path)?;
-    if is_trusted(state, &text) {
-        return Ok(Some(path));
+    accepted(state, &path, &text(&path)?)?;
+    Ok(Some(path))
+}
+
+/// Whether this very text was accepted.
+fn accepted(state: &Path, path: &Path, text: &str) -> Result<(), Failure> {
+    if is_trusted(state, text) {
+        return Ok(());
     }
-    Err(Failure::new(
-        "untrusted_config",
-        format!("{} is not trusted: a cloned repository must not configure the gateway", path.display()),
-    )
-    .remedy(format!("read it, then run `ensage trust {}`", path.display())))
+    let shown = path.display();
+    let what = format!("{shown} is not trusted: a cloned repository must not configure the gateway");
+    Err(Failure::new("untrusted_config", what).remedy(format!("read it, then run `ensage trust {shown}`")))
 }
 
 fn user_folder() -> Option<PathBuf> {
@@ -171,7 +187,12 @@ pub(crate) fn read(place: &Place) -> Result<Reading, Failure> {
     let Some(path) = &place.config else {
         return Ok(Reading { policy: Some(config::embedded()), errors: Vec::new(), warnings: Vec::new() });
     };
-    let loaded = config::load(&text(path)?, Some(path), &surroundings());
+    let text = text(path)?;
+    if place.found == Found::WorkingFolder {
+        // What is read is what was accepted, at every reload too.
+        accepted(&place.state, path, &text)?;
+    }
+    let loaded = config::load(&text, Some(path), &surroundings());
     Ok(Reading { policy: loaded.policy, errors: loaded.errors, warnings: loaded.warnings })
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::args::{Env, Global, Run};
 use super::daemon::{ask, failed, folder_failed};
 use super::output::{Failure, Output};
-use super::place::{self, Place};
+use super::place::{self, Found, Place};
 use super::text::{at, count};
 use super::variables::{changes, inherited_bundles, quoted};
 use crate::admin::client::{self, AdminError};
@@ -39,6 +39,8 @@ type Environment = BTreeMap<OsString, OsString>;
 
 /// Runs a program through the gateway; everything that goes wrong before it is 125.
 pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failure> {
+    // The agent could read the keys that were taken out of its environment in ours (threat H4).
+    ensage_endpoint::harden::not_dumpable().map_err(Failure::internal)?;
     let place = place::find(global)?;
     let policy = place::policy(&place, output.json)?;
     let (program, arguments) = split(run.command.clone())?;
@@ -201,6 +203,9 @@ fn start(place: &Place, state: &Path) -> Result<(), Failure> {
     command.arg("gateway").arg("--linger").arg(LINGER_SECONDS.to_string()).arg("--state").arg(state);
     if let Some(config) = &place.config {
         command.arg("--config").arg(config);
+    }
+    if place.found == Found::WorkingFolder {
+        command.arg("--working-folder");
     }
     // A group of its own: what the terminal sends to the agent is not meant for the gateway.
     let mut child = command

@@ -201,7 +201,7 @@ pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Outp
     let Client::Member(member) = &conn.client else { return Some(serving.await) };
     tokio::select! {
         done = serving => Some(done),
-        () = conn.watchman.revoked(member, || conn.shared.policy()) => None,
+        () = conn.watchman.revoked(member, &conn.shared) => None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The egress leg of one exchange: a pooled or new connection, the request, the head of the answer.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ensage_policy::Reason;
 use hyper::Response;
@@ -37,12 +39,14 @@ impl Answer {
 pub(crate) struct Loan {
     lent: Option<(Lease, PoolKey)>,
     pool: Pool,
+    up: Rc<UpSeen>,
 }
 
 impl Loan {
-    /// The answer is complete: the connection may serve the next request of this session.
+    /// The answer is complete: the connection may serve the next request of this session, unless this one's body is
+    /// still under way. Then it is closed with the loan.
     pub(crate) fn done(&mut self) {
-        if let Some((lease, key)) = self.lent.take() {
+        if let Some((lease, key)) = self.lent.take_if(|_| !self.up.open.get()) {
             self.pool.give_back(key, lease);
         }
     }
@@ -53,11 +57,14 @@ impl Loan {
     }
 }
 
+/// Longest wait for a pooled connection to be done with what it did; another is opened then.
+const READY_WAIT: Duration = Duration::from_millis(500);
+
 /// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
 pub(crate) async fn send(
     conn: &Conn,
     generation: &Arc<Generation>,
-    up: &UpSeen,
+    up: &Rc<UpSeen>,
     member: &Member,
     outbound: Outbound,
 ) -> Result<Answer, Stop> {
@@ -75,7 +82,8 @@ pub(crate) async fn send(
             Some(lease) => lease,
             None => open(&dialer, &key, conn).await?,
         };
-        if lease.sender.ready().await.is_err() {
+        let ready = tokio::time::timeout(READY_WAIT, lease.sender.ready()).await;
+        if !matches!(ready, Ok(Ok(()))) {
             pooled = if reused { member.pool.take(&key) } else { None };
             if !reused {
                 return Err(Fault::Closed.into());
@@ -87,7 +95,7 @@ pub(crate) async fn send(
         match sent {
             Err(_) => return Err(Fault::Timeout.into()),
             Ok(Ok(response)) => {
-                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone() };
+                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone(), up: up.clone() };
                 return Ok(Answer { response, loan, scrub });
             }
             Ok(Err(mut error)) => match error.take_message() {

@@ -14,7 +14,7 @@ use super::reply::Stop;
 use super::revoke::Watchman;
 use crate::gate::Watch;
 use crate::gateway::Shared;
-use crate::session::{Life, Session};
+use crate::session::{Life, Origin, Session};
 use crate::upstream::Pool;
 use crate::worker::{Rooms, Worker};
 
@@ -150,6 +150,10 @@ pub(crate) fn mode(enclave: &Enclave, member: &Member) -> Mode {
 /// The identity step of the judgement: agents that have left the enclave, and tiers that are too low.
 pub(crate) fn admit(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
     let opening = &member.session.opening;
-    let reason = member.would.or_else(|| (opening.tier < enclave.require).then_some(Reason::TierTooLow));
+    // What `run` or the API started is an agent by that act; any other must still be listed.
+    let listed = enclave.any_agent || enclave.agents.contains(&opening.agent);
+    let gone = (opening.origin == Origin::Found && !listed).then_some(Reason::AgentNotAllowed);
+    let low = (opening.tier < enclave.require).then_some(Reason::TierTooLow);
+    let reason = member.would.or(gone).or(low);
     trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
 }

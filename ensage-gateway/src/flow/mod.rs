@@ -24,10 +24,14 @@ mod scan;
 mod substitute;
 mod tunnel;
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
+use ensage_policy::Reason;
 use ensage_policy::judge::{Route, SiteFit, Trial};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -42,6 +46,7 @@ pub(crate) use identify::Facts;
 use identify::{Conn, Member};
 use reply::Stop;
 use respond::Prepared;
+use revoke::Running;
 pub(crate) use scan::{HOLD_UNIT, McpSessions};
 pub(crate) use substitute::creds_slot;
 
@@ -50,14 +55,26 @@ pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Resu
     let (head, body) = request.into_parts();
     let mut x = Exchange::begin(&conn, &head);
     let mut body = Some(body);
-    let answer = match judged(&conn, &mut x, &head, &mut body).await {
-        Ok(prepared) => match prepared.release(x).await {
-            Ok(answer) => Ok(answer),
-            Err((x, stop)) => reply::refuse(&conn, *x, stop, None, &head),
-        },
-        Err(stop) => reply::refuse(&conn, x, stop, body.take(), &head),
-    };
+    let judged = unwinding(judged(&conn, &mut x, &head, &mut body)).await;
+    let answer =
+        match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
+            Ok(prepared) => match prepared.release(x).await {
+                Ok(answer) => Ok(answer),
+                Err((x, stop)) => reply::refuse(&conn, *x, stop, None, &head),
+            },
+            Err(stop) => reply::refuse(&conn, x, stop, body.take(), &head),
+        };
     answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
+}
+
+/// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.
+async fn unwinding<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 /// What the steps behind the head know of a request.
@@ -112,7 +129,12 @@ async fn judged(
 
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
     x.launch()?;
-    conn.watchman.begin(&member, head.method.clone(), &target, x.content());
+    let (method, content) = (head.method.clone(), x.content());
+    conn.watchman.begin(Running { member: member.clone(), method, target, finding, content });
+    if conn.shared.generation().policy.generation != x.policy.generation {
+        // The policy changed while the body came in; from here on the watchman sees every change.
+        conn.watchman.judge_again(&conn.shared)?;
+    }
     let (generation, up) = (x.generation.clone(), x.up.clone());
     let answer = {
         let mut sending = pin!(forward::send(conn, &generation, &up, &member, outbound));
@@ -127,5 +149,5 @@ async fn judged(
 
     // And back.
     x.decided(answer.peer())?;
-    respond::answer(x, &head.method, answer).await
+    respond::answer(conn, x, &head.method, answer).await
 }

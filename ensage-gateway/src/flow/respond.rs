@@ -22,9 +22,10 @@ use hyper::body::Incoming;
 use super::body::{Cut, Exact, ReplyBody, Stream};
 use super::exchange::Exchange;
 use super::forward::{Answer, Loan};
+use super::identify::Conn;
 use super::record::EndGuard;
 use super::reply::Stop;
-use super::scan::McpSessions;
+use super::scan::{HeldAnswer, McpSessions};
 use crate::gate::trailer_passes;
 use crate::upstream::Fault;
 
@@ -47,6 +48,8 @@ type Filter = ResponseFilter<Allow>;
 /// What an answer's body goes through, in this order: filter, watch, scrub.
 pub(crate) struct Stages {
     filter: Option<Box<Filter>>,
+    /// What the filter of a JSON answer holds.
+    held: Option<HeldAnswer>,
     observer: Option<Box<Observer>>,
     scrub: Option<Box<Scrubber>>,
     /// Where the revision that a server agrees on is remembered.
@@ -66,6 +69,9 @@ impl Stages {
         let data = match &mut self.filter {
             None => data,
             Some(filter) => {
+                if self.held.as_mut().is_some_and(|held| !held.grow(data.len())) {
+                    return Err(Cut::Response);
+                }
                 self.buffer.clear();
                 let fed = filter.feed(&data, &mut self.buffer);
                 learn(&self.mcp, filter.seen().protocol_version.as_deref());
@@ -206,7 +212,7 @@ enum Rest {
 }
 
 /// Turns the upstream's answer into the client's.
-pub(crate) async fn answer(x: &mut Exchange, verb: &Verb, answer: Answer) -> Result<Prepared, Stop> {
+pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: Answer) -> Result<Prepared, Stop> {
     let Answer { response, loan, scrub } = answer;
     let (mut head, mut body) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -222,6 +228,7 @@ pub(crate) async fn answer(x: &mut Exchange, verb: &Verb, answer: Answer) -> Res
         return Err(Fault::Response { detail: "it is coded although identity was asked for" }.into());
     }
     let mut stages = Stages {
+        held: is_json(&head).then(|| HeldAnswer::new(conn)),
         filter: filter(x, &head)?,
         observer: observer(x, &head.headers),
         scrub: scrub.scrubber(),
@@ -345,6 +352,11 @@ fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<F
         None if (!head.status.is_success() && ask.method != Method::ToolsList) || ask.id.is_none() => None,
         None => return Err(Fault::Response { detail: "an MCP answer must be JSON or an event stream" }.into()),
     })
+}
+
+fn is_json(head: &http::response::Parts) -> bool {
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    Framing::of(kind) == Some(Framing::Json)
 }
 
 fn observer(x: &Exchange, headers: &HeaderMap) -> Option<Box<Observer>> {

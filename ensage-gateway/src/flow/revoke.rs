@@ -2,23 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use ensage_mcp::llm;
 use ensage_mcp::mcp::Message;
-use ensage_policy::Policy;
-use ensage_policy::judge::{CredentialFinding, HeadFacts, RouteKind, Trial};
+use ensage_policy::Reason;
+use ensage_policy::judge::{CredentialFinding, Fill, HeadFacts, RouteKind, Trial};
 
 use super::identify::{self, Member};
+use super::reply::Stop;
 use super::request::Target;
-use crate::session::Origin;
+use crate::gateway::Shared;
 
 /// What was judged of the call that runs on a connection. HTTP/1 has one at a time.
 pub(crate) struct Running {
-    member: Rc<Member>,
-    method: http::Method,
-    target: Target,
-    content: Content,
+    pub(crate) member: Rc<Member>,
+    pub(crate) method: http::Method,
+    pub(crate) target: Target,
+    /// What its head carried as credential.
+    pub(crate) finding: CredentialFinding,
+    pub(crate) content: Content,
 }
 
 /// What the body said, where it was read.
@@ -41,8 +43,8 @@ pub(crate) struct Watchman {
 
 impl Watchman {
     /// A call begins to run.
-    pub(crate) fn begin(&self, member: &Rc<Member>, method: http::Method, target: &Target, content: Content) {
-        self.running.replace(Some(Running { member: member.clone(), method, target: target.clone(), content }));
+    pub(crate) fn begin(&self, running: Running) {
+        self.running.replace(Some(running));
     }
 
     /// It is over.
@@ -55,11 +57,11 @@ impl Watchman {
         self.revoked.get()
     }
 
-    /// Returns when the running call may no longer run. `policy` is asked after each change.
-    pub(crate) async fn revoked(&self, member: &Member, policy: impl Fn() -> Arc<Policy>) {
+    /// Returns when the running call may no longer run: it is judged again after each change.
+    pub(crate) async fn revoked(&self, member: &Member, shared: &Shared) {
         let mut changes = member.session.changes();
         while changes.changed().await.is_ok() {
-            if !self.still_allowed(&policy()) {
+            if self.judge_again(shared).is_err() {
                 self.revoked.set(true);
                 return;
             }
@@ -67,25 +69,23 @@ impl Watchman {
         std::future::pending::<()>().await;
     }
 
-    fn still_allowed(&self, policy: &Policy) -> bool {
-        self.running.borrow().as_ref().is_none_or(|running| running.still_allowed(policy))
+    /// Holds the running call against the policy and the vault of this moment.
+    pub(crate) fn judge_again(&self, shared: &Shared) -> Result<(), Stop> {
+        match self.running.borrow().as_ref() {
+            Some(running) => running.judge(shared),
+            None => Ok(()),
+        }
     }
 }
 
 impl Running {
-    fn still_allowed(&self, policy: &Policy) -> bool {
-        let opening = &self.member.session.opening;
-        let Ok(enclave) = identify::enclave(policy, &self.member) else { return false };
-        // What `run` started is an agent by that act; any other must still be listed.
-        let listed = enclave.any_agent || enclave.agents.contains(&opening.agent);
-        if opening.origin == Origin::Found && !listed {
-            return false;
-        }
-        let mut trial = Trial::begin(policy, &enclave, identify::mode(&enclave, &self.member));
-        if trial.reach(&self.target.authority, self.target.scheme).is_err() {
-            return false;
-        }
-        let facts = HeadFacts {
+    fn judge(&self, shared: &Shared) -> Result<(), Stop> {
+        let policy = shared.policy();
+        let enclave = identify::enclave(&policy, &self.member)?;
+        let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &self.member));
+        identify::admit(&mut trial, &self.member, &enclave)?;
+        trial.reach(&self.target.authority, self.target.scheme)?;
+        let route = trial.head(&HeadFacts {
             authority: &self.target.authority,
             scheme: self.target.scheme,
             method: self.method.as_str(),
@@ -93,14 +93,27 @@ impl Running {
             query: self.target.query.as_deref(),
             // An upgrade would never have got this far.
             upgrade: false,
-            finding: &CredentialFinding::Bare,
-        };
-        let Ok(route) = trial.head(&facts) else { return false };
+            finding: &self.finding,
+        })?;
         match (&self.content, route.kind()) {
-            (Content::Mcp(message), RouteKind::Mcp { .. }) => trial.message(&route, message).is_ok(),
-            (Content::Llm(request), RouteKind::Llm { .. }) => trial.inference(&route, request).is_ok(),
-            (Content::Mcp(_) | Content::Llm(_), _) => false,
-            (Content::Unread, _) => true,
+            (Content::Mcp(message), RouteKind::Mcp { .. }) => drop(trial.message(&route, message)?),
+            (Content::Llm(request), RouteKind::Llm { .. }) => drop(trial.inference(&route, request)?),
+            (Content::Mcp(_) | Content::Llm(_), _) => {
+                return Err(Stop::refused(Reason::PathNotAllowed, "this call is governed by no entry any more"));
+            }
+            (Content::Unread, _) => {}
+        }
+        let permit = trial.permit(&route, &self.finding)?;
+        match permit.fill() {
+            Fill::Nothing => Ok(()),
+            Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => {
+                shared.secret(credential).map(drop).map_err(|_| {
+                    Stop::refused(
+                        Reason::CredentialUnavailable,
+                        "the credential of this call is not available any more",
+                    )
+                })
+            }
         }
     }
 }

@@ -361,3 +361,37 @@ impl Drop for Held {
         }
     }
 }
+
+/// Bytes of an answer that are held to be read, counted against `held_total`; nothing is waited for.
+pub(crate) struct HeldAnswer {
+    budget: Arc<tokio::sync::Semaphore>,
+    bytes: u64,
+    permits: u64,
+}
+
+impl HeldAnswer {
+    pub(crate) fn new(conn: &Conn) -> Self {
+        Self { budget: conn.shared.held.clone(), bytes: 0, permits: 0 }
+    }
+
+    /// Room for `more` bytes; false if there is none.
+    pub(crate) fn grow(&mut self, more: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(more as u64);
+        let missing = self.bytes.div_ceil(HOLD_UNIT).saturating_sub(self.permits);
+        let Ok(count) = u32::try_from(missing) else { return false };
+        match self.budget.try_acquire_many(count) {
+            Ok(permit) => {
+                permit.forget();
+                self.permits = self.permits.saturating_add(missing);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Drop for HeldAnswer {
+    fn drop(&mut self) {
+        self.budget.add_permits(usize::try_from(self.permits).unwrap_or(0));
+    }
+}

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use ensage_audit::{Alarm, Draft};
 use ensage_creds::{
     BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Standing, Who, egress, examine,
     mask_json,
 };
+use ensage_policy::authority::{Authority, Host};
 use ensage_policy::judge::{
     CredentialFinding, Fill, Governed, HeadPermit, HostFit as PolicyHost, PathFit as PolicyPath, RouteKind, SiteFit,
 };
@@ -22,7 +24,7 @@ use super::exchange::Exchange;
 use super::identify::{Conn, Member, Taint};
 use super::reply::Stop;
 use super::request::Target;
-use super::respond::hop_by_hop;
+use super::respond::{Expected, hop_by_hop};
 use super::scan::Held;
 use crate::gateway::Generation;
 use crate::upstream::PoolKey;
@@ -145,6 +147,14 @@ impl Search {
         Self { search: BodySearch::new(), shared, session, sites: sites.to_vec() }
     }
 
+    /// Raises the alarm at once: the exchange may be over, answered before its body was, and recorded as complete.
+    pub(crate) fn alarm(&self, reason: Reason) {
+        let session = Some(self.session.fragment(self.shared.mode_of(&self.session)));
+        let message = Some("a placeholder was found in a body on its way upstream, which was cut");
+        let alarm = Alarm { reason: reason.code(), call: None, session, message };
+        self.shared.note(Draft::alarm(reason.severity().code(), &alarm));
+    }
+
     /// Why the placeholder that ends in this chunk is refused.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<Reason> {
         let opening = &self.session.opening;
@@ -237,6 +247,8 @@ pub(super) fn outbound(
     let mut headers = head.headers.clone();
     hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
+    // One spelling of the one authority, whatever the client's was: an origin must not read another host out of it.
+    headers.insert(header::HOST, host(&permit)?);
     let governed = permit.route().governed();
     if matches!(governed, Governed::Governed) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -248,6 +260,7 @@ pub(super) fn outbound(
     }
     if matches!(permit.route().kind(), RouteKind::Mcp { .. }) {
         drop_unlisted(&mut headers, &permit);
+        drop_stray_mcp(&mut headers, &x.expected);
     }
     if let OutBody::Judged(bytes) = &body {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.as_ref().map_or(0, Bytes::len)));
@@ -270,6 +283,36 @@ pub(super) fn outbound(
     *request.headers_mut() = headers;
     let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
     Ok(Outbound { request, key, scrub })
+}
+
+/// The Host field of what was judged; the scheme's own port is left out (RFC 9110 section 7.2).
+fn host(permit: &HeadPermit) -> Result<HeaderValue, Stop> {
+    let Authority { host, port } = permit.authority();
+    let host = match host {
+        Host::V6(ip) => format!("[{ip}]"),
+        Host::V4(_) | Host::Name(_) => host.to_string(),
+    };
+    let text = if *port == permit.scheme().default_port() { host } else { format!("{host}:{port}") };
+    HeaderValue::try_from(text).map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))
+}
+
+/// What the stateless era and streams give no meaning to is not sent: a server might.
+fn drop_stray_mcp(headers: &mut HeaderMap, expected: &Expected) {
+    let stray: &[&str] = match expected {
+        Expected::Mcp(message) if message.revision.is_modern() => &["mcp-session-id", "last-event-id"],
+        Expected::McpStream => &["mcp-method", "mcp-name"],
+        Expected::Mcp(_) | Expected::Opaque | Expected::Anthropic(_) => &[],
+    };
+    for name in stray {
+        headers.remove(*name);
+    }
+    if matches!(expected, Expected::McpStream) {
+        let params: Vec<HeaderName> =
+            headers.keys().filter(|n| n.as_str().starts_with("mcp-param-")).cloned().collect();
+        for name in params {
+            headers.remove(name);
+        }
+    }
 }
 
 fn filled(fill: &Fill) -> Option<&Arc<Credential>> {

@@ -174,6 +174,10 @@ fn unattributed(shared: &Arc<Shared>, policy: &Policy, client: &Chain, scope: &S
         (true, [_, _, ..]) => stranger(shared, policy, facts, scope, Reason::AmbiguousEnclave),
         _ => match &policy.gateway.unattributed {
             Unattributed::Deny => stranger(shared, policy, facts, scope, Reason::Unattributed),
+            // The embedded default is for the user who started it, not a proxy for everybody on the machine.
+            Unattributed::Enclave(_) if policy.file.is_none() && !own => {
+                Seed::Stranger { reason: Reason::Unattributed, facts }
+            }
             Unattributed::Enclave(name) => match policy.enclaves.iter().find(|e| e.name == *name) {
                 Some(enclave) => for_connection(shared, enclave, base_name(process), facts, None),
                 None => Seed::Stranger { reason: Reason::Unattributed, facts },
