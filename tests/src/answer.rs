@@ -154,7 +154,8 @@ pub(crate) fn body_sum(message: &Answer, io: &mut impl Read) -> io::Result<(u64,
 fn chunked(message: &mut Answer, io: &mut impl Read) -> io::Result<()> {
     loop {
         let size = line(io)?;
-        let size = usize::from_str_radix(&size, 16).map_err(|_| io::Error::other(format!("no chunk size: {size:?}")))?;
+        let size =
+            usize::from_str_radix(&size, 16).map_err(|_| io::Error::other(format!("no chunk size: {size:?}")))?;
         if size == 0 {
             break;
         }

@@ -2,7 +2,7 @@
 
 use ensage_tests::{Config, Gateway, Origin, Raw, Rig};
 
-use super::lab::{KEYED, Keyed, lab, reason, rig};
+use super::lab::{KEYED, Keyed, lab, reason, reasons, rig};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: ok.test\r\n\r\n";
 
@@ -187,11 +187,14 @@ fn b4_an_upgrade_and_what_follows_it_go_nowhere() {
     let (rig, origin, gateway) = one_host();
     let upgrade = "GET /ws HTTP/1.1\r\nHost: ok.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     let mut raw = rig.tunnel(&gateway, "ok.test:443");
-    raw.send(format!("{upgrade}{SMUGGLED}").as_bytes());
+    raw.send(&[upgrade.as_bytes(), b"\x82\x05hello\x88\x00", SMUGGLED.as_bytes()].concat());
     let answer = raw.answer();
     assert_eq!((answer.status, answer.told()), (403, Some("websocket_not_allowed")));
-    assert!(!origin.text().contains("/ws"), "{}", origin.text());
-    assert_eq!(rig.refused()["reason"], "websocket_not_allowed");
+    // A refused upgrade leaves HTTP behind, and frames are none.
+    assert_eq!(raw.answer().told(), Some("malformed_request"));
+    assert_eq!(raw.rest(), b"");
+    assert_eq!(reasons(&rig), ["websocket_not_allowed", "malformed_request"]);
+    assert_eq!(origin.connections(), 0);
     // HTTP/2 in the clear, CONNECT inside a tunnel, TRACE (B7).
     for (head, statuses) in [
         (

@@ -2,9 +2,10 @@
 
 use ensage_tests::{Answer, Gateway, Origin, Raw, Rig};
 
-use super::lab::{lab, reason, rig};
+use super::lab::{lab, reason, reasons, rig};
 
-const LIMITS: &str = "[limits]\nheader = \"4KiB\"\ntarget = \"1KiB\"\nheader_lines = 20\nhead_timeout = \"500ms\"\nbody_hold = \"1KiB\"\n";
+const LIMITS: &str =
+    "[limits]\nheader = \"4KiB\"\ntarget = \"1KiB\"\nheader_lines = 20\nhead_timeout = \"2s\"\nbody_hold = \"1KiB\"\n";
 const ENTRIES: &str = "[[enclave.lab.http]]\nhost = \"ok.test\"\n[enclave.lab.mcp.desk]\nurl = \"https://desk.test/mcp\"\ntools = [\"ok\"]\n[enclave.lab.llm.anthropic]\napi = \"anthropic\"\nhost = \"llm.test\"\nmodels = [\"*\"]\n";
 
 fn limited() -> (Rig, Origin, Gateway) {
@@ -50,20 +51,26 @@ fn h9_a_head_that_is_too_large_is_told_so() {
 #[test]
 fn h8_a_head_that_does_not_come_is_timed_out() {
     let (rig, origin, gateway) = limited();
-    let mut raw = Raw::open(gateway.address());
-    raw.send(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok");
-    check(&rig, &raw.answer(), 408, "client_timeout");
-    let mut raw = rig.tunnel(&gateway, "ok.test:443");
-    raw.send(b"GET / HT");
-    check(&rig, &raw.answer(), 408, "client_timeout");
-    // A handshake that stalls can't be told, but it is closed and recorded.
-    for hello in [b"".as_slice(), b"\x16", b"\x16\x03\x01\x02\x00\x01"] {
+    // All of them wait at the same time.
+    let mut outside = Raw::open(gateway.address());
+    outside.send(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok");
+    let mut inside = rig.tunnel(&gateway, "ok.test:443");
+    inside.send(b"GET / HT");
+    let mut handshakes = [b"".as_slice(), b"\x16", b"\x16\x03\x01\x02\x00\x01"].map(|hello| {
         let mut raw = Raw::open(gateway.address());
         assert_eq!(raw.connect("ok.test:443", "").status, 200);
         raw.send(hello);
-        assert_eq!(raw.rest(), b"", "{hello:?}");
-        assert_eq!(reason(&rig.calls().pop().unwrap()), "client_timeout", "{hello:?}");
+        raw
+    });
+    for raw in [&mut outside, &mut inside] {
+        let answer = raw.answer();
+        assert_eq!((answer.status, answer.told()), (408, Some("client_timeout")));
     }
+    // A handshake that stalls can't be told, but it is closed and recorded.
+    for raw in &mut handshakes {
+        assert_eq!(raw.rest(), b"");
+    }
+    assert_eq!(reasons(&rig), ["client_timeout"; 5]);
     assert_eq!(origin.connections(), 0);
     // Slow, but in time: piece by piece.
     let mut raw = rig.tunnel(&gateway, "ok.test:443");
@@ -98,6 +105,15 @@ fn a_governed_body_that_cannot_be_held_is_not_sent() {
         check(&rig, &answer, 400, "body_undecided");
         assert_eq!(answer.json()["error"]["ensage"]["reason"], "body_undecided");
     }
+    // Nor is it kept: what is longer than the limit is dropped as it comes.
+    let before = gateway.peak_kib();
+    let mut raw = rig.tunnel(&gateway, "desk.test:443");
+    raw.send(b"POST /mcp HTTP/1.1\r\nHost: desk.test\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2025-11-25\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let sent = (0..1024).take_while(|_| raw.try_send(&chunk).is_ok()).count();
+    assert!(sent < 1024, "64 MiB were taken of a body that had been refused");
+    assert!(gateway.peak_kib() - before < 24 * 1024);
+    assert_eq!(reason(&rig.calls().pop().unwrap()), "body_undecided");
     assert_eq!(origin.connections(), 0);
     let answer = post("llm.test", "/v1/messages", r#"{"model":"m","max_tokens":1,"messages":[]}"#, true);
     assert_eq!(answer.status, 200, "{}", answer.text());
