@@ -61,6 +61,8 @@ pub struct Opened {
     pub variables: Vec<(String, String)>,
     /// Inherited variables that hold a vaulted secret and no credential names: dropped, and reported.
     pub dropped: Vec<String>,
+    /// Credentials whose placeholder is handed over and whose secret is not there.
+    pub missing: Vec<String>,
 }
 
 /// A session's counters, for the last line of `run`.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ensage_endpoint::peers::unix_peer;
+use ensage_endpoint::proc::Process;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
@@ -85,27 +87,28 @@ async fn connection(shared: Arc<Shared>, stream: UnixStream) {
         tracing::warn!(uid = peer.uid(), "another user asked the admin socket");
         return;
     }
-    let pid = peer.pid().and_then(|p| u32::try_from(p).ok());
+    // By a handle on the very process that connected: its number may be another's by now.
+    let caller = Arc::new(unix_peer(&stream).ok());
     let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer(shared, pid, request).await) }
+        let (shared, caller) = (shared.clone(), caller.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(shared, caller.as_ref().as_ref(), request).await) }
     });
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: Arc<Shared>, pid: Option<u32>, request: Request<Incoming>) -> Response<Body> {
+async fn answer(shared: Arc<Shared>, caller: Option<&Process>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
     let result = match (&head.method, path.as_slice()) {
         (&Method::GET, ["v1", "status"]) => Ok(documents::status(&shared)),
-        (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(pid) })),
+        (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(caller) })),
         // These two are for the `run` of that very session, which is its root.
-        (&Method::GET, ["v1", "sessions", id, "life"]) => match own(&shared, id, pid) {
+        (&Method::GET, ["v1", "sessions", id, "life"]) => match own(&shared, id, caller) {
             Ok(session) => return life(shared, session),
             Err(refusal) => Err(refusal),
         },
-        (&Method::GET, ["v1", "sessions", id]) => own(&shared, id, pid).map(|s| counters(&s)),
-        _ if shared.is_inside(pid) => {
+        (&Method::GET, ["v1", "sessions", id]) => own(&shared, id, caller).map(|s| counters(&s)),
+        _ if shared.is_inside(caller) => {
             Err(Refusal::new(StatusCode::FORBIDDEN, "from_session", "this is refused to a process inside a session"))
         }
         (&Method::GET, ["v1", "sessions"]) => Ok(documents::sessions(&shared)),
@@ -136,10 +139,10 @@ fn find(shared: &Shared, id: &str) -> Result<Arc<Session>, Refusal> {
 }
 
 /// A session of `run`, for its root and nobody else: whoever leaves its life ends it.
-fn own(shared: &Shared, id: &str, pid: Option<u32>) -> Result<Arc<Session>, Refusal> {
+fn own(shared: &Shared, id: &str, caller: Option<&Process>) -> Result<Arc<Session>, Refusal> {
     let session = find(shared, id)?;
-    let root = session.opening.root.map(|key| key.pid);
-    if session.opening.origin == Origin::Run && root.is_some() && root == pid {
+    let root = session.opening.root;
+    if session.opening.origin == Origin::Run && root.is_some() && root == caller.map(Process::key) {
         return Ok(session);
     }
     Err(Refusal::new(StatusCode::FORBIDDEN, "from_session", "this is for the process that opened the session"))

@@ -34,7 +34,13 @@ pub(crate) fn agents(global: &Global, output: Output) -> Result<u8, Failure> {
     let digest = |p: &Process| digests.of(&p.key()).ok();
     let rules = Rules { matchers: &all, registered: &registered, digest: &digest };
     let found = scan(&rules).map_err(Failure::internal)?;
-    let agents: Vec<Value> = found.iter().map(|r| document(&policy, &sessions, &proxies, r)).collect();
+    // What `run` started stands for its session; the `run` itself is shown only while nothing of it is an agent by name.
+    let stands_in = |r: &Running| found.iter().any(|other| other.parent.as_ref() == Some(&r.process.key()));
+    let agents: Vec<Value> = found
+        .iter()
+        .filter(|r| !(session_of(&sessions, &r.process.key()).is_some_and(is_run) && stands_in(r)))
+        .map(|r| document(&policy, &sessions, &proxies, r))
+        .collect();
     output.document("agents", json!({ "agents": agents }), listed)?;
     Ok(0)
 }
@@ -60,8 +66,15 @@ fn session_of<'s>(sessions: &'s [Value], key: &ProcessKey) -> Option<&'s Value> 
     })
 }
 
+/// Whether `ensage run` is the session's root process.
+fn is_run(session: &Value) -> bool {
+    let program = session.pointer("/process/executable/path").and_then(Value::as_str).map(Path::new);
+    program.and_then(Path::file_name).is_some_and(|name| name == "ensage")
+}
+
 fn document(policy: &Policy, sessions: &[Value], proxies: &[String], r: &Running) -> Value {
-    let session = session_of(sessions, &r.process.key());
+    let above = r.parent.as_ref().and_then(|key| session_of(sessions, key)).filter(|s| is_run(s));
+    let session = session_of(sessions, &r.process.key()).or(above);
     let named = r.names.first().map(|n| n.to_string());
     let agent = session
         .and_then(|s| s.get("agent").and_then(Value::as_str).map(str::to_owned))

@@ -7,14 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// A gateway between AI agents and everything they talk to.
 #[derive(Debug, Parser)]
-#[command(
-    name = "ensage",
-    version,
-    about,
-    disable_version_flag = true,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(name = "ensage", version, about, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -93,7 +86,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) advisory: bool,
     /// The agent and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 

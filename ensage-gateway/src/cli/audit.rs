@@ -26,6 +26,10 @@ pub(crate) fn audit(global: &Global, output: Output, args: &Audit) -> Result<u8,
 }
 
 fn check(folder: &Path, output: Output, head: Option<&Path>) -> Result<u8, Failure> {
+    if !folder.join("segments").is_dir() {
+        let what = format!("there is no audit log in {}", folder.display());
+        return Err(Failure::new("not_found", what).remedy("name the state folder with --state"));
+    }
     let report = verify::verify(folder, head).map_err(Failure::internal)?;
     let ok = report.ok;
     let body = serde_json::to_value(&report).map_err(Failure::internal)?;

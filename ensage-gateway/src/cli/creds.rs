@@ -38,12 +38,16 @@ enum Write {
     Rotate,
 }
 
-fn vault(folder: &Path) -> Result<Vault, Failure> {
-    StateFolder::open(folder).map_err(folder_failed)?.vault().map_err(vault_failed)
+fn vault(folder: &Path, output: Output) -> Result<Vault, Failure> {
+    let folder = StateFolder::open(folder).map_err(folder_failed)?;
+    for warning in folder.warnings() {
+        output.say(&format!("warning: {warning}"));
+    }
+    folder.vault().map_err(vault_failed)
 }
 
 fn add(folder: &Path, output: Output, name: &str, how: Write) -> Result<u8, Failure> {
-    let mut vault = vault(folder)?;
+    let mut vault = vault(folder, output)?;
     let now = SystemTime::now();
     // Before the secret is asked for: nobody likes to type one for nothing.
     match (&how, vault.contains(name)) {
@@ -87,7 +91,7 @@ fn ask(name: &str) -> Result<Secret, Failure> {
 }
 
 fn remove(folder: &Path, output: Output, name: &str) -> Result<u8, Failure> {
-    vault(folder)?.remove(name).map_err(vault_failed)?;
+    vault(folder, output)?.remove(name).map_err(vault_failed)?;
     output.document("creds_changed", json!({ "name": name, "state": "removed" }), |_| String::new())?;
     output.say(&format!("{name} removed"));
     Ok(0)
@@ -181,7 +185,7 @@ fn placeholder(
             .remedy(format!("add [credential.{name}]"))
     })?;
     let enclave = choose(policy, agent, enclave)?;
-    let mut vault = vault(folder)?;
+    let mut vault = vault(folder, output)?;
     let now = SystemTime::now();
     let ask = AgentAsk {
         prefix: &credential.placeholder,

@@ -55,6 +55,12 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let environment: Environment = std::env::vars_os().collect();
     let opened = session(&place, &policy, state.path(), &asked(&run, enclave, &agent, &environment)?)?;
     let life = client::life(state.path(), &opened.session).map_err(failed)?;
+    if place.config.is_none() {
+        output.say("the embedded default: every call is let through and recorded");
+    }
+    for name in &opened.missing {
+        output.say(&format!("credential {name} has no secret yet: `ensage creds add {name}`"));
+    }
     if mode == Mode::Enforce || run.advisory {
         output.say("advisory: the agent's reach rests on its proxy variables; what ignores them is not seen");
     }
@@ -67,9 +73,9 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let ended = match launch.start().and_then(|running| running.wait(Some(life.as_fd()))) {
         Ok(ended) => ended,
         Err(error) => {
-            let code = error.code();
             output.say(&super::output::chain(&error));
-            return Ok(code);
+            last_line(state.path(), output, &opened.session);
+            return Ok(error.code());
         }
     };
     if ended == Ended::GatewayDied {
@@ -187,6 +193,15 @@ fn same(place: &Place, policy: &Policy, status: &Value) -> Result<(), Failure> {
         return Ok(());
     }
     let name = |path: Option<&str>| path.unwrap_or("the embedded default").to_owned();
+    if status.get("config").and_then(Value::as_str).map(Path::new) == place.config.as_deref() && place.config.is_some()
+    {
+        let file = name(place.config.as_deref().and_then(Path::to_str));
+        return Err(Failure::new(
+            "already_running",
+            format!("the gateway that runs here has an older version of {file}"),
+        )
+        .remedy("`ensage reload` puts the new one in force"));
+    }
     let running = name(status.get("config").and_then(Value::as_str));
     let wanted = name(place.config.as_deref().and_then(Path::to_str));
     Err(Failure::new("already_running", format!("a gateway runs here with {running}, and this command means {wanted}"))

@@ -40,15 +40,28 @@ pub(crate) enum OutBody {
     /// No body.
     Empty,
     /// One whole value that was judged.
-    Judged(Option<Bytes>),
+    Judged(Judged),
     /// A body that no rule reads, searched for placeholders on its way.
     Passing(Box<Passing>),
 }
 
 impl OutBody {
     /// A governed value may be sent and ended because it was judged whole.
-    pub(crate) fn judged(bytes: Bytes, _proof: BodyPermit) -> Self {
-        Self::Judged((!bytes.is_empty()).then_some(bytes))
+    pub(crate) fn judged(bytes: Bytes, proof: BodyPermit) -> Self {
+        Self::Judged(Judged { bytes: (!bytes.is_empty()).then_some(bytes), _proof: proof })
+    }
+}
+
+/// A governed value and the proof that it was judged whole: there is no other way to one.
+pub(crate) struct Judged {
+    bytes: Option<Bytes>,
+    _proof: BodyPermit,
+}
+
+impl Judged {
+    /// Bytes still to be sent.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -98,7 +111,7 @@ impl Body for OutBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Judged(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Judged(judged) => Poll::Ready(judged.bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Passing(p) => {
                 let Some(frame) = ready!(Pin::new(&mut p.body).poll_frame(cx)) else {
                     return Poll::Ready(None);
@@ -129,7 +142,7 @@ impl Body for OutBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Judged(bytes) => bytes.is_none(),
+            Self::Judged(judged) => judged.bytes.is_none(),
             Self::Passing(p) => p.body.is_end_stream(),
         }
     }
@@ -137,7 +150,7 @@ impl Body for OutBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Judged(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Judged(judged) => SizeHint::with_exact(judged.len() as u64),
             Self::Passing(p) => p.body.size_hint(),
         }
     }

@@ -235,6 +235,7 @@ fn connect(
 
 fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result<Tunnel, Stop> {
     let policy = x.policy.clone();
+    x.meant(head);
     let member = identify::member(conn, x)?;
     let enclave = identify::enclave(&policy, &member)?;
     let raw = head.uri.authority().map_or("", |a| a.as_str());

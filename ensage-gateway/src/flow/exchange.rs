@@ -160,6 +160,18 @@ impl Exchange {
         self.facts.path = Some(ensage_creds::mask_text(target.path.as_str()).into_owned());
     }
 
+    /// Where it says that it goes, for the record of a client that is not even let ask.
+    pub(crate) fn meant(&mut self, head: &http::request::Parts) {
+        if let Some(raw) = head.uri.authority()
+            && let Ok(authority) = Authority::parse(raw.as_str().as_bytes(), raw.port_u16().or(Some(80)))
+        {
+            self.facts.server = Some(authority);
+        }
+        if head.method == http::Method::CONNECT {
+            self.facts.kind = "connect";
+        }
+    }
+
     /// The target of a CONNECT.
     pub(crate) fn connect_target(&mut self, authority: &Authority) {
         self.facts.kind = "connect";

@@ -99,6 +99,7 @@ async fn judged(
 ) -> Result<Prepared, Stop> {
     // Who: the process and its session were found when the connection was accepted; is the session still open?
     let policy = x.policy.clone();
+    x.meant(head);
     let member = identify::member(conn, x)?;
     let enclave = identify::enclave(&policy, &member)?;
     let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &member));

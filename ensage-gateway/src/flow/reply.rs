@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ensage_mcp::Revision;
-use ensage_mcp::mcp::{Id, Kind};
+use ensage_mcp::mcp::{Id, Kind, code};
 use ensage_policy::judge::{Denial, Form as Governed};
 use ensage_policy::model::Enclave;
 use ensage_policy::{Class, Reason};
@@ -95,7 +95,8 @@ pub(crate) fn refuse(
         Stop::Fault(f) => {
             tracing::debug!(cause = crate::telemetry::chain(&f), "the upstream failed");
             let name = f.certificate_fault();
-            (Denial::new(f.reason(), fault_text(&f)), name)
+            let denial = Denial::new(f.reason(), fault_text(&f));
+            (Denial { remedy: fault_remedy(&f).map(str::to_owned), ..denial }, name)
         }
         Stop::ClientGone => {
             x.client_gone();
@@ -147,6 +148,15 @@ fn fault_text(fault: &Fault) -> String {
     match fault {
         Fault::Address { .. } => "the upstream's address is special-purpose and not allowed".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// What a human would do about it.
+fn fault_remedy(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Address { .. } => Some("open its range: `addresses` of the entry, or `upstream.private_addresses`"),
+        Fault::Certificate { .. } => Some("a CA of your own belongs into `upstream.roots`"),
+        _ => None,
     }
 }
 
@@ -206,7 +216,7 @@ fn anthropic(id: Uuid, denial: &Denial) -> Response<ReplyBody> {
     use ensage_mcp::llm::anthropic::{ErrorKind, error_body};
     let (status, kind) = match denial.reason.class() {
         Class::Rate => (429, ErrorKind::RateLimit),
-        _ if denial.reason.is_fault() => (denial.reason.status(), ErrorKind::Api),
+        _ if denial.reason.is_fault() => (denial.reason.status(), ErrorKind::for_status(denial.reason.status())),
         _ => (400, ErrorKind::InvalidRequest),
     };
     // An LLM WebSocket is told to fall back to POST (contract section 4).
@@ -235,7 +245,7 @@ const NAME_BYTES_MAX: usize = 128;
 /// `None` where the refusal is not JSON-RPC's business and goes out as problem details.
 fn mcp(id: Uuid, denial: &Denial, asked: &Asked<'_>) -> Option<Response<ReplyBody>> {
     let modern = asked.revision.is_some_and(Revision::is_modern);
-    let (status, code, message, data) = match (denial.reason.class(), denial.reason) {
+    let (status, number, message, data) = match (denial.reason.class(), denial.reason) {
         (Class::McpUnknown | Class::McpMethod | Class::Asked | Class::Rate, _)
             if asked.kind == Some(Kind::Notification) =>
         {
@@ -243,31 +253,35 @@ fn mcp(id: Uuid, denial: &Denial, asked: &Asked<'_>) -> Option<Response<ReplyBod
         }
         (Class::McpUnknown, reason) => {
             let name = cut(asked.named.unwrap_or(""), NAME_BYTES_MAX);
-            let (code, text) = match reason {
-                Reason::PromptNotAllowed => (-32602, format!("Unknown prompt: {name}")),
-                Reason::ResourceNotAllowed if modern => (-32602, format!("Resource not found: {name}")),
-                Reason::ResourceNotAllowed => (-32002, format!("Resource not found: {name}")),
-                _ => (-32602, format!("Unknown tool: {name}")),
+            let (number, text) = match reason {
+                Reason::PromptNotAllowed => (code::INVALID_PARAMS, format!("Unknown prompt: {name}")),
+                Reason::ResourceNotAllowed => {
+                    let revision = asked.revision.unwrap_or(Revision::V2025_11_25);
+                    (code::resource_not_found(revision), format!("Resource not found: {name}"))
+                }
+                _ => (code::INVALID_PARAMS, format!("Unknown tool: {name}")),
             };
-            (200, code, text, None)
+            (200, number, text, None)
         }
-        (Class::McpMethod, _) => (if modern { 404 } else { 200 }, -32601, "Method not found".to_owned(), None),
+        (Class::McpMethod, _) => {
+            (if modern { 404 } else { 200 }, code::METHOD_NOT_FOUND, "Method not found".to_owned(), None)
+        }
         (Class::Asked | Class::Rate, _) => {
-            (200, -31001, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
+            (200, code::REFUSED, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
         }
         (_, Reason::MalformedJson) => {
-            (400, -32700, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
+            (400, code::PARSE_ERROR, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
         }
         (_, Reason::MalformedMcp) => {
-            (400, -32600, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
+            (400, code::INVALID_REQUEST, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
         }
         (_, Reason::HeaderMismatch) => {
-            (400, -32020, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
+            (400, code::HEADER_MISMATCH, denial.message.clone(), Some(json!({ "ensage": ensage(id, denial) })))
         }
         (_, Reason::RevisionNotAllowed) => {
             let supported: Vec<&str> = asked.supported.iter().map(|r| r.as_str()).collect();
             let data = json!({ "supported": supported, "ensage": ensage(id, denial) });
-            (400, -32022, "Unsupported protocol version".to_owned(), Some(data))
+            (400, code::UNSUPPORTED_VERSION, "Unsupported protocol version".to_owned(), Some(data))
         }
         _ => return None,
     };
@@ -275,7 +289,7 @@ fn mcp(id: Uuid, denial: &Denial, asked: &Asked<'_>) -> Option<Response<ReplyBod
         Reason::MalformedJson | Reason::MalformedMcp => None,
         _ => asked.id,
     };
-    let body = ensage_mcp::mcp::error_reply(rpc, code, &message, data);
+    let body = ensage_mcp::mcp::error_reply(rpc, number, &message, data);
     let how = match denial.reason.class() {
         // Hidden and absent look alike: no details.
         Class::McpUnknown => "ensage; error=http_request_denied".to_owned(),

@@ -219,14 +219,11 @@ async fn llm_body(
     body: &mut Option<Incoming>,
 ) -> Result<OutBody, Stop> {
     let Asked { conn, member, head, route, .. } = *asked;
-    match endpoint {
-        Endpoint::Models | Endpoint::Model => {
-            if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
-                return Err(Stop::refused(Reason::MalformedLlm, "this endpoint takes no body"));
-            }
-            return Ok(OutBody::Empty);
+    if !endpoint.has_body() {
+        if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
+            return Err(Stop::refused(Reason::MalformedLlm, "this endpoint takes no body"));
         }
-        Endpoint::Messages | Endpoint::CountTokens => {}
+        return Ok(OutBody::Empty);
     }
     json_content(&head.headers)?;
     let mut held = hold(conn, x, body).await?;

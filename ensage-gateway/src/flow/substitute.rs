@@ -6,8 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use ensage_audit::{Alarm, Draft};
 use ensage_creds::{
-    BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Standing, Who, egress, examine,
-    mask_json,
+    BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Who, egress, examine, mask_json,
 };
 use ensage_policy::authority::{Authority, Host};
 use ensage_policy::judge::{
@@ -42,21 +41,22 @@ pub(crate) fn who(member: &Member) -> Who<'_> {
 }
 
 fn creds_sites<'a>(generation: &'a Generation, sites: &'a [SiteFit]) -> Vec<Site<'a>> {
-    sites
-        .iter()
-        .map(|s| Site {
-            name: &s.credential.name,
-            slots: generation.slots(&s.credential.name),
-            host: match s.host {
-                PolicyHost::Bound => HostFit::Bound,
-                PolicyHost::Other => HostFit::Unbound,
-            },
-            path: match s.path {
-                PolicyPath::Bound => PathFit::Covered,
-                PolicyPath::Other => PathFit::Outside,
-            },
-        })
-        .collect()
+    sites.iter().map(|s| creds_site(s, generation.slots(&s.credential.name))).collect()
+}
+
+fn creds_site<'a>(site: &'a SiteFit, slots: &'a [Slot]) -> Site<'a> {
+    Site {
+        name: &site.credential.name,
+        slots,
+        host: match site.host {
+            PolicyHost::Bound => HostFit::Bound,
+            PolicyHost::Other => HostFit::Unbound,
+        },
+        path: match site.path {
+            PolicyPath::Bound => PathFit::Covered,
+            PolicyPath::Other => PathFit::Outside,
+        },
+    }
 }
 
 /// What the head carries. A placeholder that nobody knows may have been made a moment ago by `creds placeholder`: the
@@ -160,14 +160,8 @@ impl Search {
         let opening = &self.session.opening;
         let who = Who { session: *self.session.id.as_bytes(), enclave: &opening.enclave, agent: &opening.agent };
         let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
-        let bound = |name: &str| self.sites.iter().any(|s| &*s.credential.name == name && s.host == PolicyHost::Bound);
-        Some(match &found {
-            Standing::WrongSession { .. } => Reason::PlaceholderWrongSession,
-            Standing::Expired { .. } => Reason::PlaceholderExpired,
-            Standing::Unknown => Reason::PlaceholderUnknown,
-            Standing::Own { credential, .. } if bound(credential) => Reason::PlaceholderWrongSlot,
-            Standing::Own { .. } => Reason::PlaceholderWrongHost,
-        })
+        // No slot is in a body.
+        Some(reason(found.misuse(&self.sites.iter().map(|s| creds_site(s, &[])).collect::<Vec<_>>())))
     }
 }
 
@@ -181,15 +175,10 @@ pub(crate) fn mask(conn: &Conn, member: &Member, held: &mut Held) -> Result<(Byt
     };
     match mask_json(&mut owned, &who(member), &conn.shared.placeholders, SystemTime::now()) {
         Ok(masked) => Ok((owned.freeze(), masked.credential)),
-        Err(standing) => {
-            let reason = match &standing {
-                Standing::WrongSession { .. } => Reason::PlaceholderWrongSession,
-                Standing::Expired { .. } => Reason::PlaceholderExpired,
-                Standing::Own { .. } => Reason::PlaceholderWrongSlot,
-                Standing::Unknown => Reason::PlaceholderUnknown,
-            };
-            Err(Stop::refused(reason, "the body carries a placeholder that is not this session's"))
-        }
+        Err(standing) => Err(Stop::refused(
+            reason(standing.misuse(&[])),
+            "the body carries a placeholder that is not this session's",
+        )),
     }
 }
 
@@ -244,6 +233,10 @@ pub(super) fn outbound(
     body: OutBody,
 ) -> Result<Outbound, Stop> {
     let Asked { head, sites, .. } = *asked;
+    let read = matches!(permit.route().kind(), RouteKind::Mcp { .. } | RouteKind::Llm { .. });
+    if read && matches!(body, OutBody::Passing(_)) {
+        return Err(Stop::refused(Reason::Internal, "a governed body was not read"));
+    }
     let mut headers = head.headers.clone();
     hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
@@ -262,8 +255,8 @@ pub(super) fn outbound(
         drop_unlisted(&mut headers, &permit);
         drop_stray_mcp(&mut headers, &x.expected);
     }
-    if let OutBody::Judged(bytes) = &body {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.as_ref().map_or(0, Bytes::len)));
+    if let OutBody::Judged(judged) = &body {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(judged.len()));
     }
     let ready = secret(asked, x, &permit, &mut headers)?;
     let key = PoolKey {

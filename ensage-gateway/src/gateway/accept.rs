@@ -11,7 +11,7 @@ use ensage_endpoint::peers::{Socket, Unknown};
 use ensage_endpoint::proc::{Chain, Process};
 use ensage_policy::judge::{Hint, enclave_of};
 use ensage_policy::model::{Enclave, Unattributed};
-use ensage_policy::{Mode, Policy, Reason, Tier};
+use ensage_policy::{Policy, Reason, Tier};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -193,7 +193,7 @@ fn stranger(shared: &Arc<Shared>, policy: &Policy, facts: Facts, scope: &Scope, 
         Scope::Gateway | Scope::Session(_) => policy.enclaves.first().filter(|_| policy.enclaves.len() == 1),
     };
     match meant {
-        Some(enclave) if enclave.mode == Mode::Observe && reason.observe_passes() => {
+        Some(enclave) if enclave.mode.lets_pass(reason) => {
             for_connection(shared, enclave, "unknown".into(), facts, Some(reason))
         }
         _ => Seed::Stranger { reason, facts },

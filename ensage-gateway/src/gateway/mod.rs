@@ -6,6 +6,7 @@ mod embed;
 mod generation;
 mod lives;
 mod runs;
+mod secrets;
 mod shared;
 mod supervise;
 

@@ -81,6 +81,7 @@ impl Shared {
             bundle: bundle.display().to_string(),
             variables,
             dropped,
+            missing: self.missing(&policy, enclave),
         })
     }
 
@@ -110,6 +111,12 @@ impl Shared {
         let configured = crate::upstream::anchors(policy, self.own_ca()).map_err(|e| e.to_string())?;
         bundle::write(&self.state().join(BUNDLES), &configured, inherited, self.own_ca())
             .map_err(|e| format!("the merged CA bundle cannot be written: {e}"))
+    }
+
+    /// Credentials of the enclave that `run` hands over and whose secret is not there.
+    fn missing(&self, policy: &Policy, enclave: &Enclave) -> Vec<String> {
+        let handed = policy.credentials_of(enclave).filter(|c| !c.env.is_empty());
+        handed.filter(|c| self.secret(c).is_err()).map(|c| c.name.to_string()).collect()
     }
 
     /// A placeholder for each credential of the enclave that names a variable.
@@ -165,8 +172,8 @@ impl Shared {
     }
 
     /// Whether the process of the admin socket's peer has the root of a live session above it.
-    pub(crate) fn is_inside(&self, pid: Option<u32>) -> bool {
-        let chain = pid.and_then(|pid| Process::read(pid).ok()).and_then(|p| Chain::of(p).ok());
+    pub(crate) fn is_inside(&self, caller: Option<&Process>) -> bool {
+        let chain = caller.and_then(|p| Chain::of(p.clone()).ok());
         // A caller that cannot be looked at may be anybody.
         chain.is_none_or(|chain| chain.iter().any(|p| self.is_root(&p.key())))
     }

@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, Seq};
-use ensage_creds::{KeySource, Placeholders, Redactor, Secret, Secrets, Source, Unavailable, Vault, VaultError};
+use ensage_creds::{KeySource, Placeholders, Redactor, Secrets, Vault};
 use ensage_endpoint::peers::Peers;
 use ensage_endpoint::proc::Digests;
-use ensage_policy::model::{self, Credential};
 use ensage_policy::{Policy, Reason};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
 
 use super::generation::{Generation, environment};
+use super::secrets::audit_key;
 use super::{Again, StartError};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
@@ -24,8 +24,6 @@ use crate::session::Sessions;
 use crate::state::StateFolder;
 use crate::telemetry::chain;
 
-/// Label under which the audit log's signing key is sealed.
-const AUDIT_KEY: &str = "audit.key";
 /// Longest search for the owners of a client's socket. It runs beside everything else, and on a busy machine takes many
 /// times what it costs: a client must not be refused for that.
 const ATTRIBUTION_MAX: Duration = Duration::from_secs(5);
@@ -43,14 +41,14 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Placeholders that were given out.
     pub(crate) placeholders: Placeholders,
-    vault: Mutex<Vault>,
+    pub(super) vault: Mutex<Vault>,
     /// False from the moment on that the vault's file cannot be read, until it can.
-    vault_readable: AtomicBool,
+    pub(super) vault_readable: AtomicBool,
     /// Knows every secret of this moment.
-    redactor: ArcSwap<Redactor>,
+    pub(super) redactor: ArcSwap<Redactor>,
     /// Ticks when the vault's content changed, so that nobody keeps an old secret.
-    vault_epoch: AtomicU64,
-    secrets: Secrets,
+    pub(super) vault_epoch: AtomicU64,
+    pub(super) secrets: Secrets,
     /// Makes leaf certificates.
     pub(crate) minter: Minter,
     own_ca: CertificateDer<'static>,
@@ -196,72 +194,6 @@ impl Shared {
         self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks whether the vault's file has changed; true if it has. A file that is gone or broken takes its secrets with
-    /// it: what is in memory is not used any more (P7).
-    pub(crate) fn refresh_vault(&self) -> bool {
-        let mut vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = match vault.changed() {
-            Ok(false) if self.vault_readable.load(Ordering::Acquire) => return false,
-            Ok(_) => vault.reload(),
-            Err(error) => Err(error),
-        };
-        let readable = looked.is_ok();
-        let was = self.vault_readable.swap(readable, Ordering::AcqRel);
-        match looked {
-            Ok(()) => {
-                if let Ok(known) = vault.placeholders() {
-                    self.placeholders.sync_agents(&known);
-                }
-            }
-            Err(_) if !was => return false,
-            Err(error) => self.vault_lost(&error),
-        }
-        drop(vault);
-        self.vault_epoch.fetch_add(1, Ordering::AcqRel);
-        self.redact_anew();
-        // Running calls are held against it: what rests on a secret that is gone may not go on.
-        self.sessions.judge_again();
-        true
-    }
-
-    fn vault_lost(&self, error: &VaultError) {
-        tracing::error!(error = error as &dyn std::error::Error, "the vault cannot be read; its secrets are not used");
-        self.note(Draft::gateway("high", &GatewayEvent { event: "degraded", ..GatewayEvent::default() }));
-    }
-
-    /// Makes the last look at records know every secret of this moment.
-    pub(super) fn redact_anew(&self) {
-        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Secret> = vault.names().filter_map(|name| vault.secret(name).ok()).collect();
-        for credential in &self.policy().credentials {
-            if let model::Source::Env(name) = &credential.source {
-                all.extend(self.secrets.resolve(&credential.name, &Source::Env(name.clone()), None).ok());
-            }
-        }
-        self.redactor.store(Arc::new(Redactor::new(&all)));
-    }
-
-    /// Whether the vault's secrets can be used.
-    pub(crate) fn vault_is_readable(&self) -> bool {
-        self.vault_readable.load(Ordering::Acquire)
-    }
-
-    /// Counts the changes of the vault's content.
-    pub(crate) fn vault_epoch(&self) -> u64 {
-        self.vault_epoch.load(Ordering::Acquire)
-    }
-
-    /// The secret of a credential at this moment.
-    pub(crate) fn secret(&self, credential: &Credential) -> Result<Secret, Unavailable> {
-        let source = match &credential.source {
-            model::Source::Vault => Source::Vault,
-            model::Source::Env(name) => Source::Env(name.clone()),
-        };
-        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        let vault = Some(&*vault).filter(|_| self.vault_is_readable());
-        self.secrets.resolve(&credential.name, &source, vault)
-    }
-
     /// The PEM of our own CA.
     pub(crate) fn ca_path(&self) -> &Path {
         &self.ca_path
@@ -382,49 +314,5 @@ impl Shared {
             Ok(()) => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a record cannot be written"),
         }
-    }
-
-    /// Which of these variables hold a secret that the vault or the gateway's environment has.
-    pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
-        let policy = self.policy();
-        let mut secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
-        let mut sources = Vec::new();
-        for credential in &policy.credentials {
-            if let model::Source::Env(name) = &credential.source {
-                sources.push(name.as_str());
-            }
-        }
-        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.extend(vault.names().filter_map(|name| vault.secret(name).ok()));
-        variables
-            .iter()
-            .filter(|(_, value)| secrets.iter().any(|s| s.is_inside(value.as_bytes())))
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-}
-
-/// The key that signs heads, sealed beside the log; made on first use.
-fn audit_key(state: &Path, vault: &Vault) -> Result<[u8; 32], StartError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let path = state.join(AUDIT_KEY);
-    match std::fs::read(&path) {
-        Ok(sealed) => {
-            let key = vault.unseal(AUDIT_KEY, &sealed).map_err(StartError::Vault)?;
-            key.as_slice().try_into().map_err(|_| StartError::State(std::io::ErrorKind::InvalidData.into()))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let mut key = [0u8; 32];
-            rustls::crypto::aws_lc_rs::default_provider()
-                .secure_random
-                .fill(&mut key)
-                .map_err(|_| StartError::State(std::io::ErrorKind::Other.into()))?;
-            let sealed = vault.seal(AUDIT_KEY, &key).map_err(StartError::Vault)?;
-            let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            written.and_then(|mut f| f.write_all(&sealed).and_then(|()| f.sync_all())).map_err(StartError::State)?;
-            Ok(key)
-        }
-        Err(e) => Err(StartError::State(e)),
     }
 }

@@ -78,6 +78,7 @@ fn an_llm_refusal_is_a_400_in_the_words_of_its_api() {
             Reason::RateLimited => (429, "rate_limit_error"),
             // An LLM WebSocket is told to fall back.
             Reason::WebsocketNotAllowed => (426, "invalid_request_error"),
+            Reason::UpstreamTimeout => (504, "timeout_error"),
             _ if reason.is_fault() => (reason.status(), "api_error"),
             _ => (400, "invalid_request_error"),
         };
