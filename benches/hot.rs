@@ -103,7 +103,7 @@ const FIELDS: [(&str, &str); 10] = [
     ("x-stainless-runtime-version", "v22.11.0"),
     ("accept-encoding", "gzip, deflate, br"),
     ("accept-language", "*"),
-    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f0671102900217-01"),
     ("connection", "keep-alive"),
 ];
 
