@@ -109,6 +109,8 @@ impl Gateway {
         let wanted = listeners(&policy);
         let workers = policy.gateway.workers;
         let shared = Shared::open(&state, policy, &keys, again, lock)?;
+        // Before the first record: the vault's secrets of now are as secret as those of later.
+        shared.redact_anew();
         let mut bound = Vec::new();
         let mut addresses = Vec::new();
         for (listen, scope) in wanted {

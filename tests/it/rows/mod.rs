@@ -13,6 +13,7 @@ mod mcp;
 mod observe;
 mod passing;
 mod reflect;
+mod regress;
 mod state;
 mod tunnel;
 mod upstream;
