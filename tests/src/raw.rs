@@ -102,6 +102,19 @@ impl Raw {
         (Self::over(TcpStream::from(socket), quiet), child)
     }
 
+    /// Gives the connection to a child and lets go of it, without a word on it.
+    ///
+    /// # Panics
+    /// If the child cannot be started.
+    #[must_use]
+    pub fn hand_on(self, child: &mut Command) -> Child {
+        let stream = self.tcp().try_clone().unwrap();
+        let running = spawn(child.stdin(Stdio::from(std::os::fd::OwnedFd::from(stream)))).unwrap();
+        // A command keeps what it was given.
+        child.stdin(Stdio::null());
+        running
+    }
+
     fn over(stream: TcpStream, quiet: Quiet) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();

@@ -27,7 +27,7 @@ use super::request::malformed;
 use super::substitute::misplaced;
 use super::tunnel::{told, tunnel};
 use crate::gate::{Gate, Watch};
-use crate::gateway::{ConnectionSlot, Shared};
+use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::session::{Life, Origin, Session};
 use crate::worker::Worker;
 
@@ -57,13 +57,15 @@ pub(crate) struct Arrival {
     pub(crate) stream: std::net::TcpStream,
     /// Who is behind it.
     pub(crate) seed: Seed,
+    /// Which process holds it, where the kernel could say.
+    pub(crate) owner: Option<Owner>,
     /// Counts against `limits.connections` until it is dropped.
     pub(crate) slot: ConnectionSlot,
 }
 
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
-    let Arrival { stream, seed, slot } = arrival;
+    let Arrival { stream, seed, owner, slot } = arrival;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     // Without it Nagle and delayed ACK together cost 40 ms on every small answer.
     if stream.set_nodelay(true).is_err() {
@@ -85,10 +87,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
             tokio::select! {
                 () = whole => {}
                 () = over(&session) => {}
+                () = handed_on(&shared, owner) => tracing::warn!(connection = %id, "a connection was handed to another identity"),
             }
         }
     }
     drop((counted, slot));
+}
+
+/// Returns when another identity holds the connection.
+async fn handed_on(shared: &Arc<Shared>, owner: Option<Owner>) {
+    match owner {
+        Some(owner) => owner.handed_on(shared).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Returns when nothing of the session may go on.

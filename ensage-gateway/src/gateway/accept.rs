@@ -16,12 +16,27 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Shared;
+use super::owners::Owner;
 use crate::flow::{Arrival, Facts, Seed};
 use crate::session::{Attribution, Fresh, Opening, Origin, Session};
 
 /// One of `limits.connections`; given back when dropped.
 pub(crate) struct ConnectionSlot {
+    shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl ConnectionSlot {
+    fn new(shared: &Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
+        shared.open_connections.fetch_add(1, Ordering::Relaxed);
+        Self { shared: shared.clone(), _permit: permit }
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What connecting to a listener means.
@@ -54,7 +69,7 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: TcpL
             let Ok(permit) = shared.connections.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, client)) => {
-                    let slot = ConnectionSlot { _permit: permit };
+                    let slot = ConnectionSlot::new(&shared, permit);
                     arrived(&shared, &workers, &scope, stream, client, slot);
                 }
                 Err(error) => {
@@ -82,15 +97,15 @@ fn arrived(
     let Ok(stream) = stream.into_std() else { return };
     if let Scope::Session(session) = scope {
         let seed = Seed::Member { session: session.clone(), facts: Facts::default(), would: None };
-        send(workers, Arrival { stream, seed, slot });
+        send(workers, Arrival { stream, seed, owner: None, slot });
         return;
     }
     // At once: what the kernel knows of a socket whose owner exits is gone within milliseconds.
     let socket = shared.peers.socket(client, local);
     let (shared, workers, scope) = (shared.clone(), workers.clone(), scope.clone());
     tokio::task::spawn_blocking(move || {
-        let seed = seed(&shared, socket, &scope);
-        send(&workers, Arrival { stream, seed, slot });
+        let (seed, owner) = seed(&shared, socket, &scope);
+        send(&workers, Arrival { stream, seed, owner, slot });
     });
 }
 
@@ -107,20 +122,21 @@ fn send(workers: &Workers, arrival: Arrival) {
 }
 
 /// Who is behind a socket, and which session that is. Blocks on `/proc`.
-fn seed(shared: &Arc<Shared>, socket: Result<Socket, Unknown>, scope: &Scope) -> Seed {
+fn seed(shared: &Arc<Shared>, socket: Result<Socket, Unknown>, scope: &Scope) -> (Seed, Option<Owner>) {
     let generation = shared.generation();
     let registered = |key: &_| shared.sessions.is_registered(key);
     let digest = |process: &Process| shared.digests.of(&process.key()).ok();
     let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
     let policy = &generation.policy;
-    let identity = match socket.and_then(|s| owner_of(&shared.peers, &s, &rules)) {
-        Ok(identity) => identity,
+    let (socket, identity) = match socket.and_then(|s| Ok((s, owner_of(&shared.peers, &s, &rules)?))) {
+        Ok(found) => found,
         Err(unknown) => {
             tracing::debug!(error = &unknown as &dyn std::error::Error, "a client cannot be attributed");
-            return stranger(shared, policy, Facts::default(), scope, Reason::Unattributed);
+            return (stranger(shared, policy, Facts::default(), scope, Reason::Unattributed), None);
         }
     };
-    match identity {
+    let owner = Owner::of(socket, &identity);
+    let seed = match identity {
         Identity::Agent(agent) => known(shared, policy, *agent, scope),
         Identity::AmbiguousAgent { client, .. } => {
             Seed::Stranger { reason: Reason::AmbiguousAgent, facts: facts(shared, &client) }
@@ -130,7 +146,8 @@ fn seed(shared: &Arc<Shared>, socket: Result<Socket, Unknown>, scope: &Scope) ->
             facts: owners.first().map(|o| facts(shared, o)).unwrap_or_default(),
         },
         Identity::Unattributed(client) => unattributed(shared, policy, &client, scope),
-    }
+    };
+    (seed, owner)
 }
 
 fn hint(scope: &Scope) -> Hint<'_> {

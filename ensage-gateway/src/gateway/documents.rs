@@ -44,7 +44,7 @@ pub(crate) fn status(shared: &Shared) -> Value {
         "generation": policy.generation,
         "policy_hash": &*policy.sha256,
         "sessions": shared.open_sessions(),
-        "connections": shared.open_connections(),
+        "connections": shared.open_connections.load(Relaxed),
         "held_bytes": shared.held_bytes(),
         "decisions": { "allow": allow, "deny": deny },
         "audit": {

@@ -5,6 +5,7 @@ pub(crate) mod documents;
 mod embed;
 mod generation;
 mod lives;
+mod owners;
 mod runs;
 mod secrets;
 mod shared;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 pub(crate) use accept::ConnectionSlot;
 pub use embed::{EmbedError, OptionsError, Session, SessionSpec};
 pub(crate) use generation::{Generation, matchers};
+pub(crate) use owners::Owner;
 pub(crate) use runs::RunError;
 pub(crate) use shared::Shared;
 

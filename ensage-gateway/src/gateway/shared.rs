@@ -58,7 +58,8 @@ pub(crate) struct Shared {
     held_units: u64,
     /// Budget of client connections.
     pub(crate) connections: Arc<Semaphore>,
-    connections_most: u64,
+    /// Client connections open now.
+    pub(crate) open_connections: AtomicU64,
     allowed: AtomicU64,
     denied: AtomicU64,
     /// Asks the kernel who is at the other end.
@@ -131,7 +132,7 @@ impl Shared {
             connections: Arc::new(Semaphore::new(
                 usize::try_from(limits.connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
             )),
-            connections_most: limits.connections,
+            open_connections: AtomicU64::new(0),
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             peers: Peers::new().map_err(StartError::Attribution)?.with_budget(ATTRIBUTION_MAX),
@@ -245,11 +246,6 @@ impl Shared {
     /// Bytes held by undecided exchanges, to the unit.
     pub(crate) fn held_bytes(&self) -> u64 {
         self.held_units.saturating_sub(self.held.available_permits() as u64) * HOLD_UNIT
-    }
-
-    /// Client connections open now.
-    pub(crate) fn open_connections(&self) -> u64 {
-        self.connections_most.saturating_sub(self.connections.available_permits() as u64)
     }
 
     pub(super) fn drain(&self) {

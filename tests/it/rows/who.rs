@@ -54,6 +54,47 @@ fn g1_a_socket_of_two_agents_is_refused() {
     assert_eq!(shared(other, "[\"raw\"]"), expected);
 }
 
+/// Opens a connection, asks once, hands it to a child of `definitions`, lets go, and says whether it is still open
+/// some looks later.
+fn handed(definitions: &str) -> bool {
+    let rig = rig();
+    let script = rig.path("other.sh");
+    fs::write(&script, "read x < \"$1\"\n").unwrap();
+    let fifo = rig.path("never");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
+    let body = "[enclave.lab]\nagents = [\"raw\"]\n[[enclave.lab.http]]\nhost = \"ok.test\"\n";
+    let config = Config::new().body(&format!("{body}{definitions}")).resolve("ok.test:443", origin.address());
+    let gateway = rig.start_with(&config);
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(raw.answer().text(), "good");
+    let mut command = Command::new("/bin/sh");
+    command.arg(&script).arg(&fifo).stdout(Stdio::null()).stderr(Stdio::null());
+    let _child = Holder(raw.hand_on(&mut command));
+    let open = || {
+        let status: serde_json::Value = serde_json::from_str(&rig.good(&["status", "--json"])).unwrap();
+        status["connections"].as_u64().unwrap() > 0
+    };
+    assert!(open());
+    // Two looks and a half.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(13);
+    while open() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    open()
+}
+
+#[test]
+fn g8_a_connection_handed_to_another_agent_is_cut() {
+    assert!(!handed("[agent.other]\nscript = \"**/other.sh\"\n"));
+}
+
+#[test]
+fn g8_twin_a_helper_of_the_same_agent_keeps_it() {
+    assert!(handed(""));
+}
+
 #[test]
 fn g1_twin_a_helper_of_the_same_agent_is_the_agent() {
     assert_eq!(shared("", "[\"raw\"]"), (200, None, "-".to_owned(), 1));
