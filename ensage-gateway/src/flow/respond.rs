@@ -63,6 +63,11 @@ impl Stages {
         self.filter.is_none() && self.scrub.is_none()
     }
 
+    /// The filter of a JSON answer lets nothing go before its end.
+    fn holds_whole(&self) -> bool {
+        self.filter.is_some() && self.held.is_some()
+    }
+
     /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
     pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
         let seen = out.len();
@@ -245,7 +250,9 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         stages.filter = None;
         return Ok(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) });
     }
-    let (first, ended) = at_once(&mut body, &mut stages).await.map_err(|cut| broke(&loan, cut))?;
+    let wait = x.policy.limits.upstream_head_timeout;
+    let taken = tokio::time::timeout(wait, at_once(&mut body, &mut stages)).await;
+    let (first, ended) = taken.map_err(|_| Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
@@ -267,13 +274,16 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// What came together with the head, through the stages. A short answer usually did: taken whole it keeps its length
-/// and needs one write to the log. Nothing is waited for.
+/// and needs one write to the log. Nothing is waited for, but for the end of what is held whole: whether its head may
+/// go out is known there only.
 async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(Vec<Bytes>, bool), Cut> {
+    let held = stages.holds_whole();
     let mut out = Vec::new();
     let mut seen = 0;
-    while seen < AT_ONCE_BYTES_MAX && !body.is_end_stream() {
+    while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending if held => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         })
         .await;
