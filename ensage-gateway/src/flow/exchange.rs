@@ -16,12 +16,13 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use super::body::UpSeen;
+use super::hold::Held;
 use super::identify::{Client, Conn, Member, Via};
 use super::reply::Form;
 use super::request::Target;
 use super::respond::{Allow, Expected};
 use super::revoke::{Content, Watchman};
-use super::scan::{Held, McpSessions};
+use super::scan::McpSessions;
 use crate::gateway::{Generation, Shared};
 use crate::session::Session;
 

@@ -13,6 +13,7 @@ mod body;
 mod connection;
 mod exchange;
 mod forward;
+mod hold;
 mod identify;
 mod prefixed;
 mod record;
@@ -42,12 +43,13 @@ pub(crate) use body::{Cut, OutBody};
 pub(crate) use connection::Seed;
 pub(crate) use connection::{Arrival, serve};
 use exchange::Exchange;
+pub(crate) use hold::HOLD_UNIT;
 pub(crate) use identify::Facts;
 use identify::{Conn, Member};
 use reply::Stop;
 use respond::Prepared;
 use revoke::Running;
-pub(crate) use scan::{HOLD_UNIT, McpSessions};
+pub(crate) use scan::McpSessions;
 pub(crate) use substitute::creds_slot;
 
 /// One request and its answer. An error cuts the connection; everything else is an answer.

@@ -22,10 +22,11 @@ use hyper::body::Incoming;
 use super::body::{Cut, Exact, ReplyBody, Stream};
 use super::exchange::Exchange;
 use super::forward::{Answer, Loan};
+use super::hold::Share;
 use super::identify::Conn;
 use super::record::EndGuard;
 use super::reply::Stop;
-use super::scan::{HeldAnswer, McpSessions};
+use super::scan::McpSessions;
 use crate::gate::trailer_passes;
 use crate::upstream::Fault;
 
@@ -48,8 +49,8 @@ type Filter = ResponseFilter<Allow>;
 /// What an answer's body goes through, in this order: filter, watch, scrub.
 pub(crate) struct Stages {
     filter: Option<Box<Filter>>,
-    /// What the filter of a JSON answer holds.
-    held: Option<HeldAnswer>,
+    /// What the filter of a JSON answer holds: nothing of it goes before its end.
+    held: Option<Share>,
     observer: Option<Box<Observer>>,
     scrub: Option<Box<Scrubber>>,
     /// Where the revision that a server agrees on is remembered.
@@ -61,11 +62,6 @@ impl Stages {
     /// Nothing may change a byte, so the length is what upstream said.
     fn keep_length(&self) -> bool {
         self.filter.is_none() && self.scrub.is_none()
-    }
-
-    /// The filter of a JSON answer lets nothing go before its end.
-    fn holds_whole(&self) -> bool {
-        self.filter.is_some() && self.held.is_some()
     }
 
     /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
@@ -232,10 +228,12 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     if scrub.is_governed() && is_coded(&head.headers) {
         return Err(Fault::Response { detail: "it is coded although identity was asked for" }.into());
     }
+    let framing = framing(&head.headers);
+    let filter = filter(x, head.status, framing)?;
     let mut stages = Stages {
-        held: is_json(&head).then(|| HeldAnswer::new(conn)),
-        filter: filter(x, &head)?,
-        observer: observer(x, &head.headers),
+        held: (filter.is_some() && framing == Some(Framing::Json)).then(|| Share::new(conn)),
+        filter,
+        observer: observer(x, framing),
         scrub: scrub.scrubber(),
         mcp: x.mcp_room(),
         buffer: Vec::new(),
@@ -277,7 +275,7 @@ const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// and needs one write to the log. Nothing is waited for, but for the end of what is held whole: whether its head may
 /// go out is known there only.
 async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(Vec<Bytes>, bool), Cut> {
-    let held = stages.holds_whole();
+    let held = stages.held.is_some();
     let mut out = Vec::new();
     let mut seen = 0;
     while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
@@ -346,7 +344,7 @@ impl Prepared {
 }
 
 /// The filter of an MCP answer, by what was asked.
-fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<Filter>>, Stop> {
+fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Result<Option<Box<Filter>>, Stop> {
     let ask = match &x.expected {
         Expected::Opaque | Expected::Anthropic(_) => return Ok(None),
         Expected::Mcp(message) => Ask::from(&**message),
@@ -354,27 +352,22 @@ fn filter(x: &mut Exchange, head: &http::response::Parts) -> Result<Option<Box<F
     };
     let hold = usize::try_from(x.policy.limits.body_hold).unwrap_or(usize::MAX);
     let allow: Allow = x.tool_filter();
-    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    Ok(match Framing::of(kind) {
+    Ok(match framing {
         Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),
         Some(Framing::Sse) => Some(Box::new(ResponseFilter::sse(ask, allow, hold))),
         // Errors of a front proxy are no messages: they pass, but never where a list could hide in them.
-        None if (!head.status.is_success() && ask.method != Method::ToolsList) || ask.id.is_none() => None,
+        None if (!status.is_success() && ask.method != Method::ToolsList) || ask.id.is_none() => None,
         None => return Err(Fault::Response { detail: "an MCP answer must be JSON or an event stream" }.into()),
     })
 }
 
-fn is_json(head: &http::response::Parts) -> bool {
-    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    Framing::of(kind) == Some(Framing::Json)
+fn framing(headers: &HeaderMap) -> Option<Framing> {
+    Framing::of(headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or(""))
 }
 
-fn observer(x: &Exchange, headers: &HeaderMap) -> Option<Box<Observer>> {
-    if !matches!(x.expected, Expected::Anthropic(_)) {
-        return None;
-    }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    Framing::of(kind).map(|framing| Box::new(Observer::new(framing)))
+fn observer(x: &Exchange, framing: Option<Framing>) -> Option<Box<Observer>> {
+    let framing = framing.filter(|_| matches!(x.expected, Expected::Anthropic(_)))?;
+    Some(Box::new(Observer::new(framing)))
 }
 
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {

@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use ensage_mcp::Revision;
 use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
 use ensage_mcp::mcp::{self, BodyReader, Field, Message};
@@ -15,21 +13,16 @@ use ensage_policy::judge::{Governed, RouteKind, Trial};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::Asked;
 use super::body::{OutBody, Passing};
 use super::exchange::Exchange;
+use super::hold::Held;
 use super::identify::{Conn, Member};
 use super::reply::{Form, Stop};
 use super::respond::{Expected, is_coded};
 use super::substitute;
-
-/// Longest wait for room among all held bytes (contract section 2, `held_total`).
-const HOLD_WAIT: Duration = Duration::from_secs(1);
-/// What the budget of held bytes is counted in.
-pub(crate) const HOLD_UNIT: u64 = 1024;
 
 /// Reads what must be read of the body, and says what goes upstream.
 pub(super) async fn body(
@@ -264,7 +257,7 @@ fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
 /// Collects a body up to `body_hold`, within the budget of all held bytes.
 async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<Held, Stop> {
     let limit = x.policy.limits.body_hold;
-    let mut held = Held::default();
+    let mut held = Held::new(conn);
     let Some(mut incoming) = body.take() else { return Ok(held) };
     // Known to be too long: nothing of it needs to be read.
     if incoming.size_hint().lower() > limit {
@@ -285,11 +278,10 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
             *body = Some(incoming);
             return Err(too_long(limit));
         }
-        if held.reserve(conn, data.len()).await.is_err() {
+        if !held.push(data).await {
             *body = Some(incoming);
             return Err(Stop::refused(Reason::Overloaded, "too many bytes are held at this moment; try again"));
         }
-        held.push(data);
     }
     x.sent(held.len() as u64);
     Ok(held)
@@ -300,95 +292,4 @@ fn too_long(limit: u64) -> Stop {
         Reason::BodyUndecided,
         format!("this body is longer than the {limit} bytes that can be held to be judged"),
     )
-}
-
-/// Held bytes, counted against `held_total` as long as they live.
-#[derive(Default)]
-pub(crate) struct Held {
-    first: Bytes,
-    rest: BytesMut,
-    permits: u64,
-    budget: Option<Arc<tokio::sync::Semaphore>>,
-}
-
-impl Held {
-    fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
-    }
-
-    async fn reserve(&mut self, conn: &Conn, more: usize) -> Result<(), ()> {
-        let needed = ((self.len() + more) as u64).div_ceil(HOLD_UNIT);
-        let missing = needed.saturating_sub(self.permits);
-        if missing == 0 {
-            return Ok(());
-        }
-        let budget = conn.shared.held.clone();
-        let count = u32::try_from(missing).map_err(drop)?;
-        let wait = timeout(HOLD_WAIT, budget.acquire_many(count));
-        let permit: SemaphorePermit<'_> = wait.await.map_err(drop)?.map_err(drop)?;
-        permit.forget();
-        self.permits += missing;
-        self.budget = Some(conn.shared.held.clone());
-        Ok(())
-    }
-
-    /// One frame is kept as it came; only the second makes a copy.
-    fn push(&mut self, data: Bytes) {
-        if self.first.is_empty() && self.rest.is_empty() {
-            self.first = data;
-            return;
-        }
-        if self.rest.is_empty() {
-            self.rest.extend_from_slice(&self.first);
-            self.first = Bytes::new();
-        }
-        self.rest.extend_from_slice(&data);
-    }
-
-    /// The bytes; they count as held until the request has been sent, which is the exchange's business.
-    pub(crate) fn bytes(&mut self) -> Bytes {
-        if self.rest.is_empty() { std::mem::take(&mut self.first) } else { self.rest.split().freeze() }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.add_permits(usize::try_from(self.permits).unwrap_or(0));
-        }
-    }
-}
-
-/// Bytes of an answer that are held to be read, counted against `held_total`; nothing is waited for.
-pub(crate) struct HeldAnswer {
-    budget: Arc<tokio::sync::Semaphore>,
-    bytes: u64,
-    permits: u64,
-}
-
-impl HeldAnswer {
-    pub(crate) fn new(conn: &Conn) -> Self {
-        Self { budget: conn.shared.held.clone(), bytes: 0, permits: 0 }
-    }
-
-    /// Room for `more` bytes; false if there is none.
-    pub(crate) fn grow(&mut self, more: usize) -> bool {
-        self.bytes = self.bytes.saturating_add(more as u64);
-        let missing = self.bytes.div_ceil(HOLD_UNIT).saturating_sub(self.permits);
-        let Ok(count) = u32::try_from(missing) else { return false };
-        match self.budget.try_acquire_many(count) {
-            Ok(permit) => {
-                permit.forget();
-                self.permits = self.permits.saturating_add(missing);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-}
-
-impl Drop for HeldAnswer {
-    fn drop(&mut self) {
-        self.budget.add_permits(usize::try_from(self.permits).unwrap_or(0));
-    }
 }
