@@ -84,6 +84,13 @@ pub struct Policy {
     pub credentials: Vec<Arc<Credential>>,
 }
 
+impl Policy {
+    /// `[enclave.NAME]`
+    pub fn enclave(&self, name: &str) -> Option<&Arc<Enclave>> {
+        self.enclaves.iter().find(|enclave| *enclave.name == *name)
+    }
+}
+
 /// Where clients may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {

@@ -183,7 +183,7 @@ async fn env(shared: &Arc<Shared>, body: Incoming) -> Result<Value, Refusal> {
     let policy = shared.policy();
     let proxy = match &ask.enclave {
         None => shared.proxy(),
-        Some(name) => policy.enclaves.iter().find(|e| *e.name == **name).and_then(|e| shared.proxy_for(e)),
+        Some(name) => policy.enclave(name).and_then(|e| shared.proxy_for(e)),
     };
     let proxy = proxy.ok_or_else(|| bad("there is no such enclave".to_owned()))?;
     let bundles: Vec<std::path::PathBuf> = ask.bundles.iter().map(std::path::PathBuf::from).collect();

@@ -19,11 +19,7 @@ pub(crate) fn explain(global: &Global, output: Output, args: &Explain) -> Result
     }
     let policy = place::policy(&place, output.json)?;
     let name = args.enclave.as_deref().unwrap_or("");
-    let enclave = policy.enclaves.iter().find(|e| *e.name == *name).ok_or_else(|| {
-        let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
-        Failure::new("not_found", format!("there is no enclave {name}"))
-            .remedy(format!("choose one of: {}", all.join(", ")))
-    })?;
+    let enclave = place::enclave(&policy, name)?;
     if let Some(agent) = &args.agent
         && !enclave.any_agent
         && !enclave.agents.iter().any(|a| **a == **agent)

@@ -5,9 +5,11 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ensage_policy::Policy;
 use ensage_policy::config::{self, Diagnostic};
+use ensage_policy::model::Enclave;
 use sha2::{Digest, Sha256};
 
 use super::args::Global;
@@ -203,6 +205,15 @@ pub(crate) fn policy(place: &Place, json: bool) -> Result<Policy, Failure> {
         Some(policy) if read.errors.is_empty() => Ok(policy),
         _ => Err(bad(&read.errors, json)),
     }
+}
+
+/// The enclave of that name, or a failure that lists them all.
+pub(crate) fn enclave<'p>(policy: &'p Policy, name: &str) -> Result<&'p Arc<Enclave>, Failure> {
+    policy.enclave(name).ok_or_else(|| {
+        let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
+        Failure::new("not_found", format!("there is no enclave {name}"))
+            .remedy(format!("choose one of: {}", all.join(", ")))
+    })
 }
 
 /// All errors of a configuration as one failure.

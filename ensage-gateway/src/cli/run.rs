@@ -108,11 +108,7 @@ fn agent_name(policy: &Policy, program: &OsString, arguments: &[OsString]) -> St
 fn choose<'p>(policy: &'p Policy, agent: &str, named: Option<&str>) -> Result<&'p Enclave, Failure> {
     if let Some(name) = named {
         // What `run` starts in a named enclave is its agent by that act.
-        return policy.enclaves.iter().find(|e| *e.name == *name).map(AsRef::as_ref).ok_or_else(|| {
-            let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
-            Failure::new("not_found", format!("there is no enclave {name}"))
-                .remedy(format!("choose one of: {}", all.join(", ")))
-        });
+        return place::enclave(policy, name).map(AsRef::as_ref);
     }
     let folder = std::env::current_dir().and_then(|d| d.canonicalize()).unwrap_or_else(|_| PathBuf::from("/"));
     enclave_of(policy, agent, Hint::Folder(&folder)).map(AsRef::as_ref).map_err(|denial| {

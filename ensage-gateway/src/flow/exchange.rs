@@ -338,8 +338,7 @@ impl Exchange {
 
     /// The mode of the session's enclave at this moment.
     pub(super) fn mode(&self) -> Mode {
-        let name = self.session.as_ref().map(|s| &s.opening.enclave);
-        let enclave = self.policy.enclaves.iter().find(|e| Some(&e.name) == name);
+        let enclave = self.session.as_ref().and_then(|s| self.policy.enclave(&s.opening.enclave));
         enclave.map_or(self.policy.gateway.mode, |e| e.mode)
     }
 }

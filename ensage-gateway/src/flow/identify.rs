@@ -135,9 +135,7 @@ pub(crate) const fn stranger_text(reason: Reason) -> &'static str {
 pub(crate) fn enclave(policy: &Policy, member: &Member) -> Result<Arc<Enclave>, Stop> {
     let name = &member.session.opening.enclave;
     policy
-        .enclaves
-        .iter()
-        .find(|e| e.name == *name)
+        .enclave(name)
         .cloned()
         .ok_or_else(|| Stop::refused(Reason::AgentNotAllowed, "the enclave of this session is no longer configured"))
 }

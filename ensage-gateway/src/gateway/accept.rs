@@ -195,7 +195,7 @@ fn unattributed(shared: &Arc<Shared>, policy: &Policy, client: &Chain, scope: &S
             Unattributed::Enclave(_) if policy.file.is_none() && !own => {
                 Seed::Stranger { reason: Reason::Unattributed, facts }
             }
-            Unattributed::Enclave(name) => match policy.enclaves.iter().find(|e| e.name == *name) {
+            Unattributed::Enclave(name) => match policy.enclave(name) {
                 Some(enclave) => for_connection(shared, enclave, base_name(process), facts, None),
                 None => Seed::Stranger { reason: Reason::Unattributed, facts },
             },
@@ -206,7 +206,7 @@ fn unattributed(shared: &Arc<Shared>, policy: &Policy, client: &Chain, scope: &S
 /// A client that enforce mode refuses. Observe lets it into the enclave that is meant, and records that it would not.
 fn stranger(shared: &Arc<Shared>, policy: &Policy, facts: Facts, scope: &Scope, reason: Reason) -> Seed {
     let meant = match scope {
-        Scope::Enclave(name) => policy.enclaves.iter().find(|e| e.name == *name),
+        Scope::Enclave(name) => policy.enclave(name),
         Scope::Gateway | Scope::Session(_) => policy.enclaves.first().filter(|_| policy.enclaves.len() == 1),
     };
     match meant {

@@ -148,11 +148,7 @@ pub(super) fn open(
     spec: &SessionSpec,
 ) -> Result<Session, EmbedError> {
     let policy = shared.policy();
-    let enclave = policy
-        .enclaves
-        .iter()
-        .find(|e| *e.name == *spec.enclave)
-        .ok_or_else(|| EmbedError::NoEnclave(spec.enclave.clone()))?;
+    let enclave = policy.enclave(&spec.enclave).ok_or_else(|| EmbedError::NoEnclave(spec.enclave.clone()))?;
     if !enclave.any_agent && !enclave.agents.iter().any(|a| **a == *spec.agent) {
         return Err(EmbedError::NotListed { enclave: spec.enclave.clone(), agent: spec.agent.clone() });
     }

@@ -40,7 +40,7 @@ impl Shared {
     /// The mode of a session at this moment.
     pub(crate) fn mode_of(&self, session: &Session) -> ensage_policy::Mode {
         let policy = self.policy();
-        let enclave = policy.enclaves.iter().find(|e| e.name == session.opening.enclave);
+        let enclave = policy.enclave(&session.opening.enclave);
         session.opening.mode.unwrap_or_else(|| enclave.map_or(policy.gateway.mode, |e| e.mode))
     }
 

@@ -46,11 +46,7 @@ impl Shared {
             return Err(RunError::Leaving);
         }
         let policy = self.policy();
-        let enclave = policy
-            .enclaves
-            .iter()
-            .find(|e| *e.name == *open.enclave)
-            .ok_or_else(|| RunError::NoEnclave(open.enclave.clone()))?;
+        let enclave = policy.enclave(&open.enclave).ok_or_else(|| RunError::NoEnclave(open.enclave.clone()))?;
         let key = ProcessKey { pid: open.pid, start_time: open.start_time };
         let process = Process::read_key(&key).map_err(|_| RunError::Gone)?;
         let session = self.sessions.open(Opening {

@@ -53,7 +53,7 @@ fn by_folder<'p>(listing: Vec<&'p Arc<Enclave>>, folder: &Path) -> Vec<&'p Arc<E
 fn not_listed(policy: &Policy, agent: &str, hint: Hint<'_>) -> Denial {
     let names: Vec<&str> = policy.enclaves.iter().map(|enclave| &*enclave.name).collect();
     match hint {
-        Hint::Named(name) => match policy.enclaves.iter().find(|enclave| *enclave.name == *name) {
+        Hint::Named(name) => match policy.enclave(name) {
             Some(enclave) => {
                 Denial::new(Reason::AgentNotAllowed, format!("enclave {name} does not list agent {agent}"))
                     .by(&enclave.rule)

@@ -123,7 +123,7 @@ fn policy() -> Policy {
 }
 
 fn enclave<'p>(policy: &'p Policy, name: &str) -> &'p Arc<Enclave> {
-    policy.enclaves.iter().find(|enclave| &*enclave.name == name).unwrap()
+    policy.enclave(name).unwrap()
 }
 
 /// A head for `METHOD URL`, judged on its own.
