@@ -6,14 +6,17 @@ use crate::event::{AdminEvent, AgentEvent, Alarm, GatewayEvent, GrantEvent, PinE
 use crate::json::{Members, push_id, push_text};
 use crate::record::{Call, End};
 
+/// What a call has besides what it shares with the others of its session, so that most need one allocation.
+const CALL_BYTES: usize = 768;
+
 /// A record as JSON, but for what the log adds when it takes its place in the chain (`v`, `seq`, `time`, `prev`).
 ///
 /// Making one costs an allocation and the copying of its texts; no lock is held meanwhile.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// What stands between the time and the hash of the record before.
-    pub(crate) lead: Vec<u8>,
-    /// What stands behind that hash, up to and with the line feed.
+    kind: &'static str,
+    id: Uuid,
+    /// What stands behind the hash of the record before, up to and with the line feed.
     pub(crate) rest: Vec<u8>,
 }
 
@@ -27,7 +30,8 @@ impl Draft {
 
     /// A decision.
     pub fn call(call: &Call<'_>) -> Self {
-        Self::of("call", call.id, call.severity, 768, |m| call.write(m))
+        let shared = [call.session, call.process].into_iter().flatten().map(|f| f.as_str().len()).sum::<usize>();
+        Self::of("call", call.id, call.severity, CALL_BYTES + shared, |m| call.write(m))
     }
 
     /// The close of the call `id`.
@@ -85,23 +89,26 @@ impl Draft {
         })
     }
 
-    fn event(kind: &str, severity: &str, write: impl FnOnce(&mut Members<'_>)) -> Self {
+    /// What stands between the time and the hash of the record before.
+    pub(crate) fn write_lead(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\",\"kind\":\"");
+        out.extend_from_slice(self.kind.as_bytes());
+        out.extend_from_slice(b"\",\"id\":\"");
+        push_id(out, self.id);
+        out.extend_from_slice(b"\",\"prev\":\"");
+    }
+
+    fn event(kind: &'static str, severity: &str, write: impl FnOnce(&mut Members<'_>)) -> Self {
         Self::of(kind, Uuid::now_v7(), severity, 256, write)
     }
 
-    fn of(kind: &str, id: Uuid, severity: &str, size: usize, write: impl FnOnce(&mut Members<'_>)) -> Self {
-        let mut lead = Vec::with_capacity(80);
-        lead.extend_from_slice(b"\",\"kind\":\"");
-        lead.extend_from_slice(kind.as_bytes());
-        lead.extend_from_slice(b"\",\"id\":\"");
-        push_id(&mut lead, id);
-        lead.extend_from_slice(b"\",\"prev\":\"");
+    fn of(kind: &'static str, id: Uuid, severity: &str, size: usize, write: impl FnOnce(&mut Members<'_>)) -> Self {
         let mut rest = Vec::with_capacity(size);
         rest.extend_from_slice(b"\",\"severity\":");
         push_text(&mut rest, severity, 16);
         write(&mut Members::more(&mut rest));
         rest.extend_from_slice(b"}\n");
-        Self { lead, rest }
+        Self { kind, id, rest }
     }
 }
 

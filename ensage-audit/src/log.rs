@@ -32,8 +32,8 @@ mod tests;
 
 /// Over this many bytes that are not written yet, `append` writes them itself.
 const PENDING_BYTES_MAX: usize = 1 << 20;
-/// What the log adds to a draft at most: frame, version, numbers, time, hash.
-const ADDED_BYTES_MAX: usize = 256;
+/// What the log adds to a draft at most: frame, version, numbers, time, kind, id, hash.
+const ADDED_BYTES_MAX: usize = 320;
 
 /// The place of a record in the log, from 1 and without gaps, also over restarts.
 pub type Seq = u64;
@@ -132,7 +132,7 @@ impl Log {
     /// [`AuditError::Unwritable`] while nothing can be written: then the record is not taken, except where this very
     /// call had to write and failed.
     pub fn append(&self, draft: &Draft) -> Result<Seq, AuditError> {
-        let bytes = draft.lead.len() + draft.rest.len() + ADDED_BYTES_MAX;
+        let bytes = draft.rest.len() + ADDED_BYTES_MAX;
         if bytes > RECORD_BYTES_MAX {
             return Err(AuditError::RecordTooLarge { bytes, max: RECORD_BYTES_MAX });
         }

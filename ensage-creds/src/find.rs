@@ -1,12 +1,10 @@
 //! Finds what has the form of a placeholder, each character spelled plainly, percent-encoded or JSON-escaped.
 //!
 //! Spellings may be mixed (`e%6es_`); no copy is made. A token begins with `ens_`, so either these four bytes stand
-//! there, or one of them is escaped, and there are few ways to escape one: thirteen patterns find every candidate.
+//! there, or one of them is escaped: an underscore, a percent sign or a backslash shows every candidate, and few texts
+//! have many of them.
 
-use std::sync::LazyLock;
-
-use aho_corasick::AhoCorasick;
-use memchr::{memchr2, memchr3};
+use memchr::{memchr2, memchr3_iter};
 
 use crate::placeholder::{MARK, TOKEN_BYTES, is_digit};
 
@@ -15,14 +13,6 @@ pub(crate) const SPELLED_BYTES_MAX: usize = TOKEN_BYTES * 6;
 
 /// Most bytes between the start of a token and the end of its first four characters.
 const MARK_BYTES_MAX: usize = MARK.len() * 6;
-
-static CANDIDATES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let patterns = [
-        "ens_", "%65", "%6e", "%6E", "%73", "%5f", "%5F", "\\u0065", "\\u006e", "\\u006E", "\\u0073", "\\u005f",
-        "\\u005F",
-    ];
-    AhoCorasick::new(patterns).ok()
-});
 
 /// Something of a placeholder's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +37,14 @@ pub(crate) enum Outline {
 
 /// All of them, from left to right, none overlapping.
 pub(crate) fn tokens(bytes: &[u8]) -> impl Iterator<Item = Hit> + '_ {
-    // One pass tells most values from those worth a search: neither escapes nor an underscore.
-    let bytes = if memchr3(b'_', b'%', b'\\', bytes).is_some() { bytes } else { &[] };
-    let mut candidates = CANDIDATES.as_ref().map(|automaton| automaton.find_iter(bytes));
+    let mut marks = memchr3_iter(b'_', b'%', b'\\', bytes);
     let mut from = 0;
     std::iter::from_fn(move || {
-        let candidates = candidates.as_mut()?;
-        for candidate in candidates {
-            let first = candidate.start().saturating_sub(MARK_BYTES_MAX).max(from);
+        for mark in marks.by_ref() {
+            let Some(end) = candidate(bytes, mark) else { continue };
+            let first = mark.saturating_sub(MARK_BYTES_MAX).max(from);
             // To its end: in `%6ens_…` the `e` is the escape's last digit, and a token's first character.
-            let hit = (first..candidate.end()).find_map(|start| token_at(bytes, start));
+            let hit = (first..end).find_map(|start| token_at(bytes, start));
             if let Some(hit) = hit {
                 from = hit.end;
                 return Some(hit);
@@ -64,6 +52,14 @@ pub(crate) fn tokens(bytes: &[u8]) -> impl Iterator<Item = Hit> + '_ {
         }
         None
     })
+}
+
+/// Where the part of a token's first four characters ends that the byte at `mark` shows, if it shows any.
+fn candidate(bytes: &[u8], mark: usize) -> Option<usize> {
+    match unit(bytes, mark)? {
+        (b'_', 1) => bytes.get(..mark).is_some_and(|before| before.ends_with(b"ens")).then_some(mark + 1),
+        (char, length) => (length > 1 && MARK.contains(&char)).then_some(mark + length),
+    }
 }
 
 fn token_at(bytes: &[u8], start: usize) -> Option<Hit> {

@@ -58,20 +58,35 @@ fn escaped(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// Searched for by the byte of it that records have least often.
 fn overwrite(text: &mut [u8], spelling: &[u8]) {
-    let Some(first) = spelling.first().copied() else { return };
-    let (low, high) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
-    let mut from = 0;
+    let rarest = spelling.iter().enumerate().min_by_key(|(_, byte)| frequency(**byte));
+    let Some((offset, byte)) = rarest else { return };
+    let (low, high) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
+    let mut from = offset;
     while let Some(found) = text.get(from..).and_then(|rest| memchr::memchr2(low, high, rest)) {
-        let start = from.saturating_add(found);
+        let at = from.saturating_add(found);
+        let start = at.saturating_sub(offset);
         match text.get_mut(start..start.saturating_add(spelling.len())) {
             Some(window) if window.eq_ignore_ascii_case(spelling) => {
                 window.fill(b'*');
-                from = start.saturating_add(spelling.len());
+                from = start.saturating_add(spelling.len()).saturating_add(offset);
             }
-            Some(_) => from = start.saturating_add(1),
+            Some(_) => from = at.saturating_add(1),
             None => return,
         }
+    }
+}
+
+/// How often a byte stands in a record, rarest first: what is no letter, digit or mark of JSON, then the letters that
+/// its keys seldom have. Hex digests and ids are why digits and `a` to `f` come last.
+fn frequency(byte: u8) -> usize {
+    const LETTERS: &[u8] = b"zjqxkgwyvlhupmnirost";
+    match byte.to_ascii_lowercase() {
+        b'"' | b':' | b',' | b'{' | b'}' | b'/' | b'.' | b'-' | b'_' => 30,
+        b'0'..=b'9' | b'a'..=b'f' => 40,
+        letter @ b'g'..=b'z' => LETTERS.iter().position(|l| *l == letter).map_or(30, |place| place + 1),
+        _ => 0,
     }
 }
 
@@ -94,6 +109,10 @@ mod tests {
             (r#"se"cr\et12"#, r#"{"a":"se\"cr\\et12"}"#, r#"{"a":"************"}"#),
             ("SECRETvalue", "SECRETvalu", "SECRETvalu"),
             ("ssssssss", "sssssssssssssssss", "****************s"),
+            ("abcdefgZ", "zabcdefgzabcdefgZz", "z****************z"),
+            ("abcdefgZ", "abcdefg abcdefgz", "abcdefg ********"),
+            ("Zabcdefg", "zabcdef zabcdefgZABCDEF", "zabcdef ********ZABCDEF"),
+            ("aZbcdefg", "Z aZ azbcdefg aZbcdef", "Z aZ ******** aZbcdef"),
         ] {
             assert_eq!(redacted(secret, text), want, "{text}");
         }

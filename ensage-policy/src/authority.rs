@@ -97,6 +97,13 @@ impl Authority {
         Ok(Self { host, port })
     }
 
+    /// True if these bytes are how a Host field is written here: the canonical host, and the port where it is not the
+    /// scheme's own (RFC 9110 section 7.2).
+    pub fn is_written(&self, bytes: &[u8], default_port: u16) -> bool {
+        let own = self.port == default_port;
+        self.is_spelled(bytes, default_port) && bytes.contains(&b':') != own
+    }
+
     /// True if these bytes are the one spelling of this authority, so that reading them would give it again: the host
     /// as it is displayed, its port or, where that is the default, none. False says nothing.
     pub fn is_spelled(&self, bytes: &[u8], default_port: u16) -> bool {

@@ -32,7 +32,7 @@ impl Front {
         let _ = write!(out, "{}", self.seq);
         out.extend_from_slice(b",\"time\":\"");
         out.extend_from_slice(Stamp::of(now).as_str().as_bytes());
-        out.extend_from_slice(&draft.lead);
+        draft.write_lead(out);
         push_hex(out, &self.hash);
         out.extend_from_slice(&draft.rest);
         if let Some((head, payload)) =

@@ -6,8 +6,14 @@ use crate::event::{Alarm, GatewayEvent, PolicyEvent, SessionEvent};
 use crate::json::is_unprintable;
 
 fn body(draft: &Draft) -> Value {
-    let text = format!("{{\"time\":\"T{}P{}", std::str::from_utf8(&draft.lead).unwrap(), rest(draft));
+    let text = format!("{{\"time\":\"T{}P{}", lead(draft), rest(draft));
     serde_json::from_str(&text).expect(&text)
+}
+
+fn lead(draft: &Draft) -> String {
+    let mut out = Vec::new();
+    draft.write_lead(&mut out);
+    String::from_utf8(out).unwrap()
 }
 
 fn rest(draft: &Draft) -> &str {

@@ -26,6 +26,7 @@ use super::reply::{self, Stop};
 use super::request::malformed;
 use super::substitute::misplaced;
 use super::tunnel::{told, tunnel};
+use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::session::{Life, Origin, Session};
@@ -84,11 +85,15 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     match life {
         None => whole.await,
         Some(session) => {
-            tokio::select! {
-                () = whole => {}
-                () = over(&session) => {}
-                () = handed_on(&shared, owner) => tracing::warn!(connection = %id, "a connection was handed to another identity"),
-            }
+            let end = async {
+                tokio::select! {
+                    () = over(&session) => {}
+                    () = handed_on(&shared, owner) => {
+                        tracing::warn!(connection = %id, "a connection was handed to another identity");
+                    }
+                }
+            };
+            let _ = unless(end, whole).await;
         }
     }
     drop((counted, slot));
@@ -169,6 +174,7 @@ impl Link<'_> {
             via,
             gate,
             watchman: Rc::default(),
+            patience: Patience::default(),
         })
     }
 }
@@ -210,10 +216,7 @@ async fn proxy(link: &Link<'_>, stream: TcpStream) -> Option<(Prefixed<TcpStream
 /// Serves until the running call may no longer run; what is dropped then is cut, without a last chunk.
 pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Output = T>) -> Option<T> {
     let Client::Member(member) = &conn.client else { return Some(serving.await) };
-    tokio::select! {
-        done = serving => Some(done),
-        () = conn.watchman.revoked(member, &conn.shared) => None,
-    }
+    unless(conn.watchman.revoked(member, &conn.shared), serving).await
 }
 
 pub(super) fn builder(worker: &Worker) -> hyper::server::conn::http1::Builder {

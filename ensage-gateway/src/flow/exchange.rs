@@ -76,7 +76,8 @@ pub(super) struct Facts {
     pub(super) server: Option<Authority>,
     pub(super) asked: Option<String>,
     pub(super) peer: Option<IpAddr>,
-    pub(super) method: String,
+    /// Absent where the request could not be read.
+    pub(super) method: Option<http::Method>,
     pub(super) scheme: Option<&'static str>,
     pub(super) path: Option<String>,
     pub(super) mcp_server: Option<Arc<str>>,
@@ -105,10 +106,15 @@ pub(super) struct MessageFacts {
 }
 
 impl Exchange {
-    pub(crate) fn begin(conn: &Conn, head: &http::request::Parts) -> Self {
+    pub(crate) fn begin(conn: &Conn, head: &http::request::Parts) -> Box<Self> {
         let generation = conn.shared.generation();
-        let facts = Facts { kind: "http", method: head.method.as_str().to_owned(), ..Facts::default() };
-        Self {
+        let (scheme, server) = match &conn.via {
+            Via::Proxy => (None, None),
+            Via::Tunnel { authority, scheme, .. } => (Some(scheme.code()), Some(authority.clone())),
+        };
+        let method = Some(head.method.clone());
+        let facts = Facts { kind: "http", method, scheme, server, ..Facts::default() };
+        Box::new(Self {
             call: Uuid::now_v7(),
             policy: generation.policy.clone(),
             generation,
@@ -130,16 +136,7 @@ impl Exchange {
             },
             facts,
             state: State::Open,
-        }
-        .scheme(&conn.via)
-    }
-
-    fn scheme(mut self, via: &Via) -> Self {
-        if let Via::Tunnel { authority, scheme, .. } = via {
-            self.facts.scheme = Some(scheme.code());
-            self.facts.server = Some(authority.clone());
-        }
-        self
+        })
     }
 
     /// The session is known.
@@ -151,7 +148,7 @@ impl Exchange {
 
     /// The request could not be read; there is no method to record.
     pub(crate) fn unread(&mut self) {
-        self.facts.method.clear();
+        self.facts.method = None;
     }
 
     /// The authority and path are known.

@@ -1,21 +1,22 @@
 //! The egress leg of one exchange: a pooled or new connection, the request, the head of the answer.
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ensage_policy::Reason;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 
 use super::body::{Cut, OutBody, UpSeen};
+use super::exchange::Exchange;
 use super::identify::{Conn, Member};
 use super::reply::Stop;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
-use crate::gateway::Generation;
 use crate::upstream::{Dialer, Fault, Lease, Pool, PoolKey};
 
 /// The head of an answer, its body unread.
@@ -60,30 +61,33 @@ impl Loan {
 /// Longest wait for a pooled connection to be done with what it did; another is opened then.
 const READY_WAIT: Duration = Duration::from_millis(500);
 
+/// How long an upstream may take for its answer's head before the running call is shown in the log.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+
 /// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
 pub(crate) async fn send(
     conn: &Conn,
-    generation: &Arc<Generation>,
-    up: &Rc<UpSeen>,
+    x: &mut Exchange,
     member: &Member,
     outbound: Outbound,
 ) -> Result<Answer, Stop> {
     let Outbound { mut request, key, scrub } = outbound;
-    let dialer = conn.worker.dialer(generation).map_err(|error| {
+    let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
-    let limit = generation.policy.limits.upstream_head_timeout;
+    let limit = x.policy.limits.upstream_head_timeout;
     let method = request.method().clone();
+    let shown = Instant::now() + SHOWN_AFTER;
     let mut pooled = member.pool.take(&key);
     loop {
         let reused = pooled.is_some();
         let mut lease = match pooled.take() {
             Some(lease) => lease,
-            None => open(&dialer, &key, conn).await?,
+            // Boxed: it is seldom needed, and larger than all the rest.
+            None => until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??,
         };
-        let ready = tokio::time::timeout(READY_WAIT, lease.sender.ready()).await;
-        if !matches!(ready, Ok(Ok(()))) {
+        if !is_ready(&mut lease).await {
             pooled = if reused { member.pool.take(&key) } else { None };
             if !reused {
                 return Err(Fault::Closed.into());
@@ -91,22 +95,61 @@ pub(crate) async fn send(
             continue;
         }
         lease.gate.expect(Asked::from(&method));
-        let sent = tokio::time::timeout(limit, lease.sender.try_send_request(request)).await;
+        let sent = answered(conn, x, shown, limit, lease.sender.try_send_request(request)).await?;
         match sent {
-            Err(_) => return Err(Fault::Timeout.into()),
-            Ok(Ok(response)) => {
-                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone(), up: up.clone() };
+            Ok(response) => {
+                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone(), up: x.up.clone() };
                 return Ok(Answer { response, loan, scrub });
             }
-            Ok(Err(mut error)) => match error.take_message() {
+            Err(mut error) => match error.take_message() {
                 Some(unsent) if reused => {
                     request = unsent;
                     pooled = member.pool.take(&key);
                 }
-                _ => return Err(failed(up, &lease.gate, error.into_error())),
+                _ => return Err(failed(&x.up, &lease.gate, error.into_error())),
             },
         }
     }
+}
+
+/// A pooled connection is ready but for the moment after its last answer.
+async fn is_ready(lease: &mut Lease) -> bool {
+    lease.sender.is_ready() || matches!(tokio::time::timeout(READY_WAIT, lease.sender.ready()).await, Ok(Ok(())))
+}
+
+/// What `work` comes to. When it is not done by `shown`, the call goes into the log on its way.
+async fn until_shown<T>(
+    conn: &Conn,
+    x: &mut Exchange,
+    shown: Instant,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Stop> {
+    if x.is_launched() {
+        if let Some(done) = conn.patience.until(shown, work.as_mut()).await {
+            return Ok(done);
+        }
+        x.decided(None)?;
+    }
+    Ok(work.await)
+}
+
+/// The same for the head of an answer, which has `limit` to come.
+async fn answered<T>(
+    conn: &Conn,
+    x: &mut Exchange,
+    shown: Instant,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let mut work = pin!(work);
+    let due = Instant::now() + limit;
+    if shown < due && x.is_launched() {
+        if let Some(done) = conn.patience.until(shown, work.as_mut()).await {
+            return Ok(done);
+        }
+        x.decided(None)?;
+    }
+    conn.patience.until(due, work).await.ok_or_else(|| Fault::Timeout.into())
 }
 
 async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::exchange::Exchange;
 use super::reply::Stop;
 use super::revoke::Watchman;
+use super::wait::Patience;
 use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::session::{Life, Origin, Session};
@@ -34,6 +35,8 @@ pub(crate) struct Conn {
     pub(crate) gate: Watch,
     /// Holds the running call against new policies.
     pub(crate) watchman: Rc<Watchman>,
+    /// The timer of the running exchange.
+    pub(crate) patience: Patience,
 }
 
 /// How requests arrive on a connection.

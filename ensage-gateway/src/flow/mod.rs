@@ -24,19 +24,18 @@ mod revoke;
 mod scan;
 mod substitute;
 mod tunnel;
+mod wait;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use ensage_policy::Reason;
 use ensage_policy::judge::{Route, SiteFit, Trial};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use tokio::time::timeout;
 
 use body::Reply;
 pub(crate) use body::{Cut, OutBody};
@@ -49,20 +48,21 @@ use identify::{Conn, Member};
 use reply::Stop;
 use respond::Prepared;
 use revoke::Running;
+use substitute::Caller;
 pub(crate) use scan::McpSessions;
 pub(crate) use substitute::creds_slot;
 
 /// One request and its answer. An error cuts the connection; everything else is an answer.
 pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let mut x = Exchange::begin(&conn, &head);
     let mut body = Some(body);
-    let judged = unwinding(judged(&conn, &mut x, &head, &mut body)).await;
+    let judged = unwinding(pin!(judged(&conn, &mut x, &mut head, &mut body))).await;
     let answer =
         match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
             Ok(prepared) => match prepared.release(x).await {
                 Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(&conn, *x, stop, None, &head),
+                Err((x, stop)) => reply::refuse(&conn, x, stop, None, &head),
             },
             Err(stop) => reply::refuse(&conn, x, stop, body.take(), &head),
         };
@@ -70,8 +70,7 @@ pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Resu
 }
 
 /// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.
-async fn unwinding<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+async fn unwinding<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Some),
         Err(_) => Poll::Ready(None),
@@ -89,14 +88,11 @@ struct Asked<'a> {
     route: &'a Route,
 }
 
-/// How long an upstream may take for its answer's head before the running call is shown in the log.
-const SHOWN_AFTER: Duration = Duration::from_secs(1);
-
 /// The way through. Whatever stops it is answered and recorded by [`reply::refuse`], and by nothing else.
 async fn judged(
     conn: &Rc<Conn>,
     x: &mut Exchange,
-    head: &http::request::Parts,
+    head: &mut http::request::Parts,
     body: &mut Option<Incoming>,
 ) -> Result<Prepared, Stop> {
     // Who: the process and its session were found when the connection was accepted; is the session still open?
@@ -116,9 +112,10 @@ async fn judged(
     let sites = substitute::sites(&policy, &enclave, &target);
     let finding = substitute::examine_head(conn, &x.generation, head, &member, &sites);
     x.carries(&finding);
-    x.form(reply::form(&enclave, &target, head));
-    request::untainted(conn, x)?;
-    let route = trial.head(&request::facts(head, &target, &finding))?;
+    let route = request::untainted(conn, x)
+        .and_then(|()| trial.head(&request::facts(head, &target, &finding)).map_err(Stop::from));
+    x.form(reply::form(route.as_ref().ok(), &enclave, &target, head));
+    let route = route?;
     x.route(&route);
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
@@ -128,7 +125,8 @@ async fn judged(
     // The real secret, for this one host and slot only, and only with the proof in hand.
     let permit = trial.permit(&route, &finding)?;
     x.permitted(&permit);
-    let outbound = substitute::outbound(&asked, x, permit, body)?;
+    let caller = Caller { conn, member: &member, sites: &sites };
+    let outbound = substitute::outbound(&caller, x, permit, body, head)?;
 
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
     x.launch()?;
@@ -138,17 +136,7 @@ async fn judged(
         // The policy changed while the body came in; from here on the watchman sees every change.
         conn.watchman.judge_again(&conn.shared)?;
     }
-    let (generation, up) = (x.generation.clone(), x.up.clone());
-    let answer = {
-        let mut sending = pin!(forward::send(conn, &generation, &up, &member, outbound));
-        match timeout(SHOWN_AFTER, &mut sending).await {
-            Ok(answer) => answer?,
-            Err(_) => {
-                x.decided(None)?;
-                sending.await?
-            }
-        }
-    };
+    let answer = forward::send(conn, x, &member, outbound).await?;
 
     // And back.
     x.decided(answer.peer())?;

@@ -25,6 +25,11 @@ impl Exchange {
         Ok(())
     }
 
+    /// True while its `call` is not in the log yet.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.state == State::Launched
+    }
+
     /// It was let through: its `call` goes into the log, once, and into a file before its answer's last byte.
     pub(crate) fn decided(&mut self, peer: Option<SocketAddr>) -> Result<(), Stop> {
         if self.state != State::Launched {
@@ -153,7 +158,7 @@ impl Exchange {
             port: f.server.as_ref().map(|a| a.port),
             peer: f.peer,
             protocol_version: Some("1.1"),
-            method: (!f.method.is_empty()).then_some(f.method.as_str()),
+            method: f.method.as_ref().map(http::Method::as_str),
             scheme: f.scheme,
             path: f.path.as_deref(),
             mcp: f.mcp_server.as_deref().map(|server| Mcp {
@@ -237,17 +242,17 @@ impl Drop for Exchange {
 
 /// Owns the exchange while its answer streams, and closes its record before the last byte.
 pub(crate) struct EndGuard {
-    x: Exchange,
+    x: Box<Exchange>,
     loan: Loan,
 }
 
 impl EndGuard {
-    pub(crate) fn new(x: Exchange, loan: Loan) -> Self {
+    pub(crate) fn new(x: Box<Exchange>, loan: Loan) -> Self {
         Self { x, loan }
     }
 
     /// The exchange, whose answer is another one after all.
-    pub(crate) fn into_exchange(self) -> Exchange {
+    pub(crate) fn into_exchange(self) -> Box<Exchange> {
         self.x
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ensage_mcp::Revision;
 use ensage_mcp::mcp::{Id, Kind, code};
-use ensage_policy::judge::{Denial, Form as Governed};
+use ensage_policy::judge::{Denial, Form as Governed, Route};
 use ensage_policy::model::Enclave;
 use ensage_policy::{Class, Reason};
 use http::{HeaderValue, StatusCode, header};
@@ -71,9 +71,12 @@ pub(crate) enum Form {
     Anthropic,
 }
 
-/// The form that an answer to this request would have, before anything of it was judged.
-pub(crate) fn form(enclave: &Enclave, target: &Target, head: &http::request::Parts) -> Form {
-    match ensage_policy::judge::form(enclave, &target.authority, target.scheme, head.method.as_str(), &target.path) {
+/// The form that a refusal of this request has. Where no entry lets it in, the one that its address belongs to.
+pub(crate) fn form(route: Option<&Route>, enclave: &Enclave, target: &Target, head: &http::request::Parts) -> Form {
+    let form = route.and_then(Route::form).unwrap_or_else(|| {
+        ensage_policy::judge::form(enclave, &target.authority, target.scheme, head.method.as_str(), &target.path)
+    });
+    match form {
         Governed::Http => Form::Http,
         Governed::Llm => Form::Anthropic,
         Governed::Mcp { revisions } => {
@@ -85,7 +88,7 @@ pub(crate) fn form(enclave: &Enclave, target: &Target, head: &http::request::Par
 /// Answers a stopped exchange, and records it before the answer's last byte.
 pub(crate) fn refuse(
     conn: &Conn,
-    mut x: Exchange,
+    mut x: Box<Exchange>,
     stop: Stop,
     body: Option<Incoming>,
     head: &http::request::Parts,

@@ -1,7 +1,7 @@
 //! The answer on its way to the client: its head cleaned, its body filtered, scrubbed and watched as it passes.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, header};
 use http_body::Body;
 use hyper::Response;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::body::{Cut, Exact, ReplyBody, Stream};
 use super::exchange::Exchange;
@@ -249,8 +250,11 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         return Ok(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) });
     }
     let wait = x.policy.limits.upstream_head_timeout;
-    let taken = tokio::time::timeout(wait, at_once(&mut body, &mut stages)).await;
-    let (first, ended) = taken.map_err(|_| Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
+    let taken = match stages.held {
+        None => Some(at_once(&mut body, &mut stages).await),
+        Some(_) => conn.patience.until(Instant::now() + wait, pin!(at_once(&mut body, &mut stages))).await,
+    };
+    let (first, ended) = taken.ok_or(Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
@@ -319,7 +323,7 @@ fn broke(loan: &Loan, cut: Cut) -> Stop {
 
 impl Prepared {
     /// Lets the answer go. The exchange comes back where its record could not be written.
-    pub(crate) async fn release(self, x: Exchange) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
+    pub(crate) async fn release(self, x: Box<Exchange>) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
         let Self { head, mut stages, loan, rest } = self;
         let mut end = EndGuard::new(x, loan);
         let body = match rest {
@@ -328,7 +332,7 @@ impl Prepared {
                 if end.complete_whole(&mut stages).await.is_err() {
                     let lost =
                         Stop::refused(Reason::AuditUnavailable, "the audit log cannot be written; try again later");
-                    return Err((Box::new(end.into_exchange()), lost));
+                    return Err((end.into_exchange(), lost));
                 }
                 // A body that upstream sent in chunks goes on in chunks; nothing is added to its head.
                 let told = head.headers.contains_key(header::CONTENT_LENGTH) || all.is_empty();

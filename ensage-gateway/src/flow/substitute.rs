@@ -17,7 +17,6 @@ use ensage_policy::path::RequestPath;
 use ensage_policy::{Policy, Reason};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
-use super::Asked;
 use super::body::OutBody;
 use super::exchange::Exchange;
 use super::hold::Held;
@@ -182,6 +181,13 @@ pub(crate) fn mask(conn: &Conn, member: &Member, held: &mut Held) -> Result<(Byt
     }
 }
 
+/// From whom a request comes, and how each credential of the enclave stands to it.
+pub(super) struct Caller<'a> {
+    pub(super) conn: &'a Conn,
+    pub(super) member: &'a Member,
+    pub(super) sites: &'a [SiteFit],
+}
+
 /// Everything that the egress leg needs. Only [`outbound`] makes one, and it takes the proof.
 pub(crate) struct Outbound {
     pub(crate) request: Request<OutBody>,
@@ -224,24 +230,29 @@ const MCP_HEADERS: [HeaderName; 14] = [
     HeaderName::from_static("last-event-id"),
 ];
 
-/// Builds the upstream request. The order matters: what Connection nominates goes first, the secret comes last, so that
-/// nothing the client says can take it away or bring another (threat B8).
+/// Builds the upstream request out of the client's, whose fields it takes. The order matters: what Connection nominates
+/// goes first, the secret comes last, so that nothing the client says can take it away or bring another (threat B8).
 pub(super) fn outbound(
-    asked: &Asked<'_>,
+    caller: &Caller<'_>,
     x: &mut Exchange,
     permit: HeadPermit,
     body: OutBody,
+    head: &mut http::request::Parts,
 ) -> Result<Outbound, Stop> {
-    let Asked { head, sites, .. } = *asked;
+    let sites = caller.sites;
     let read = matches!(permit.route().kind(), RouteKind::Mcp { .. } | RouteKind::Llm { .. });
     if read && matches!(body, OutBody::Passing(_)) {
         return Err(Stop::refused(Reason::Internal, "a governed body was not read"));
     }
-    let mut headers = head.headers.clone();
+    let mut headers = std::mem::take(&mut head.headers);
+    let token = filled_slot(permit.fill()).and_then(|(_, slot)| token(&headers, slot));
     hop_by_hop(&mut headers);
     headers.remove(header::EXPECT);
     // One spelling of the one authority, whatever the client's was: an origin must not read another host out of it.
-    headers.insert(header::HOST, host(&permit)?);
+    let (authority, port) = (permit.authority(), permit.scheme().default_port());
+    if !headers.get(header::HOST).is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
+        headers.insert(header::HOST, host(&permit)?);
+    }
     let governed = permit.route().governed();
     if matches!(governed, Governed::Governed) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -258,16 +269,16 @@ pub(super) fn outbound(
     if let OutBody::Judged(judged) = &body {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(judged.len()));
     }
-    let ready = secret(asked, x, &permit, &mut headers)?;
+    let ready = secret(caller, x, &permit, token.as_deref(), &mut headers)?;
     let key = PoolKey {
         authority: permit.authority().clone(),
         scheme: permit.scheme(),
-        credential: filled(permit.fill()).map(|c| c.name.clone()),
+        credential: filled_slot(permit.fill()).map(|(c, _)| c.name.clone()),
         generation: x.policy.generation,
         opened: permit.addresses().to_vec(),
     };
     // What was judged, path and query, are these very bytes.
-    let Some(uri) = head.uri.path_and_query().cloned().map(Uri::from) else {
+    let Some(uri) = std::mem::take(&mut head.uri).into_parts().path_and_query.map(Uri::from) else {
         return Err(Stop::refused(Reason::MalformedRequest, "the request target cannot be read"));
     };
     let mut request = Request::new(body);
@@ -308,18 +319,19 @@ fn drop_stray_mcp(headers: &mut HeaderMap, expected: &Expected) {
     }
 }
 
-fn filled(fill: &Fill) -> Option<&Arc<Credential>> {
+/// The credential that is put in, and where.
+fn filled_slot(fill: &Fill) -> Option<(&Arc<Credential>, &model::Slot)> {
     match fill {
         Fill::Nothing => None,
-        Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => Some(credential),
+        Fill::Substitute { credential, slot } | Fill::Inject { credential, slot } => Some((credential, slot)),
     }
 }
 
 fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
     let Some(rule) = permit.route().mcp() else { return };
-    let slots: Vec<&str> = filled(permit.fill())
+    let slots: Vec<&str> = filled_slot(permit.fill())
         .into_iter()
-        .flat_map(|c| c.slots.iter())
+        .flat_map(|(c, _)| c.slots.iter())
         .map(|s| match s {
             model::Slot::Bearer => "authorization",
             model::Slot::Header(name) => name.as_str(),
@@ -341,25 +353,26 @@ fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
 
 /// Puts the secret in, and says what must be scrubbed from the answer of a host that credentials bind.
 fn secret(
-    asked: &Asked<'_>,
+    caller: &Caller<'_>,
     x: &mut Exchange,
     permit: &HeadPermit,
+    token: Option<&str>,
     headers: &mut HeaderMap,
 ) -> Result<Option<std::rc::Rc<Ready>>, Stop> {
-    let Asked { conn, member, head, sites, .. } = *asked;
-    let (credential, slot, action) = match permit.fill() {
-        Fill::Nothing => (None, None, "bare"),
-        Fill::Substitute { credential, slot } => (Some(credential), Some(slot), "substituted"),
-        Fill::Inject { credential, slot } => (Some(credential), Some(slot), "injected"),
+    let Caller { conn, member, sites } = *caller;
+    let action = match permit.fill() {
+        Fill::Nothing => "bare",
+        Fill::Substitute { .. } => "substituted",
+        Fill::Inject { .. } => "injected",
     };
+    let filled = filled_slot(permit.fill());
     let bound: Vec<&Arc<Credential>> =
         sites.iter().filter(|s| s.host == PolicyHost::Bound).map(|s| &s.credential).collect();
     if bound.is_empty() {
         return Ok(None);
     }
-    let token = slot.and_then(|s| token(&head.headers, s));
-    let ready = member.rooms.ready(&conn.shared, credential, token.as_deref(), &bound);
-    let Some((credential, slot)) = credential.zip(slot) else {
+    let ready = member.rooms.ready(&conn.shared, filled.map(|(c, _)| c), token, &bound);
+    let Some((credential, slot)) = filled else {
         if let Some(first) = bound.first() {
             x.credential(&first.name, action);
         }

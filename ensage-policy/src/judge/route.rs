@@ -117,6 +117,16 @@ impl Route {
         Self { kind: RouteKind::Unlisted, enclave: enclave.clone(), entry: Entry::None, rule: None, governed }
     }
 
+    /// The form that a refusal has; absent where no entry governs it.
+    pub fn form(&self) -> Option<Form<'_>> {
+        match self.entry {
+            Entry::Mcp(_) => Some(Form::Mcp { revisions: self.mcp().map_or(&[], |rule| &rule.revisions) }),
+            Entry::Llm(_) => Some(Form::Llm),
+            Entry::Http(_) => Some(Form::Http),
+            Entry::None => None,
+        }
+    }
+
     /// What kind of exchange it is.
     pub const fn kind(&self) -> &RouteKind {
         &self.kind

@@ -1,0 +1,146 @@
+//! Waiting without paying for it: most waits end at once, and what they wait beside hardly ever happens.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use futures_util::task::AtomicWaker;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The one timer of a connection. It is set anew only when it rings, or for an earlier moment, so that a wait which
+/// ends in time costs no more than a look at it. One wait at a time.
+#[derive(Default)]
+pub(crate) struct Patience(RefCell<Option<Pin<Box<Sleep>>>>);
+
+impl Patience {
+    /// What `work` comes to; `None` if it has not by `due`.
+    pub(crate) async fn until<T>(&self, due: Instant, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll(due, cx).map(|()| None),
+        })
+        .await
+    }
+
+    fn poll(&self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut timer = self.0.borrow_mut();
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            if timer.deadline() > due || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// What `work` comes to; `None` once `end` is there. `end` is polled when something woke it, and not each time that
+/// `work` goes on.
+pub(super) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut end) = (pin!(work), pin!(end));
+    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
+    let waker = Waker::from(bell.clone());
+    poll_fn(move |cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        bell.task.register(cx.waker());
+        if bell.rung.swap(false, Ordering::AcqRel) && end.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Wakes a task and says by whom.
+struct Bell {
+    rung: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+    use tokio::task::yield_now;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn paused() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_own_moment_whatever_the_timer_was_set_to_before() {
+        paused().block_on(async {
+            let patience = Patience::default();
+            let start = Instant::now();
+            for (due, takes) in [(10, 4), (30, 60), (5, 9), (20, 1), (20, 30)] {
+                let begun = Instant::now();
+                let done = patience.until(begun + Duration::from_secs(due), pin!(sleep(Duration::from_secs(takes)))).await;
+                assert_eq!(done.is_some(), takes < due, "{takes} of {due}");
+                assert_eq!(begun.elapsed(), Duration::from_secs(takes.min(due)));
+            }
+            assert_eq!(start.elapsed(), Duration::from_secs(4 + 30 + 5 + 1 + 20));
+        });
+    }
+
+    #[test]
+    fn work_that_goes_on_does_not_poll_its_end_and_the_end_stops_it() {
+        paused().block_on(async {
+            let polls = std::cell::Cell::new(0);
+            let notify = Notify::new();
+            let mut notified = pin!(notify.notified());
+            let end = poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                notified.as_mut().poll(cx)
+            });
+            let mut left = 100;
+            let work = async {
+                loop {
+                    yield_now().await;
+                    left -= 1;
+                    if left == 50 {
+                        assert_eq!(polls.get(), 1);
+                        notify.notify_waiters();
+                    }
+                }
+            };
+            assert_eq!(unless(end, work).await, None::<()>);
+            assert_eq!(polls.get(), 2);
+            assert!(left >= 49);
+        });
+    }
+
+    #[test]
+    fn work_that_is_done_wins() {
+        paused().block_on(async {
+            assert_eq!(unless(async {}, async { 7 }).await, Some(7));
+            let slow = async {
+                sleep(Duration::from_secs(3)).await;
+                8
+            };
+            assert_eq!(unless(std::future::pending(), slow).await, Some(8));
+        });
+    }
+}
