@@ -16,6 +16,7 @@ mod flow;
 pub mod gate;
 pub mod gateway;
 pub mod session;
+mod socket;
 pub mod state;
 mod telemetry;
 mod upstream;

@@ -30,6 +30,7 @@ use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::session::{Life, Origin, Session};
+use crate::socket::Socket;
 use crate::worker::Worker;
 
 /// Who connected, as far as the acceptor knows it; may cross threads.
@@ -67,11 +68,7 @@ pub(crate) struct Arrival {
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
     let Arrival { stream, seed, owner, slot } = arrival;
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
-    // Without it Nagle and delayed ACK together cost 40 ms on every small answer.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let Ok(stream) = TcpStream::from_std(stream).and_then(Socket::new) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
@@ -180,7 +177,7 @@ impl Link<'_> {
 }
 
 /// The connection as a proxy sees it: absolute-form requests, until a CONNECT turns it into a tunnel.
-async fn proxy(link: &Link<'_>, stream: TcpStream) -> Option<(Prefixed<TcpStream>, Tunnel)> {
+async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tunnel)> {
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();

@@ -15,7 +15,6 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 
 use super::body::ReplyBody;
@@ -25,9 +24,10 @@ use super::identify::{self, Client, Conn, Via};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use crate::gate::{Gate, Watch};
+use crate::socket::Socket;
 
 /// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
-pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<TcpStream>, asked: Tunnel) {
+pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tunnel) {
     let wait = link.shared.policy().limits.head_timeout;
     let Tunnel { authority, taint } = asked;
     let note = |stop: Stop| tunnel_refused(link, &authority, stop);
@@ -62,7 +62,7 @@ enum First {
 const METHOD_BYTES_MAX: usize = 24;
 
 /// Looks at the first bytes without taking them: 0x16 is a TLS handshake record, `TOKEN SP` is HTTP/1.
-async fn first_bytes(io: &mut Prefixed<TcpStream>) -> io::Result<First> {
+async fn first_bytes(io: &mut Prefixed<Socket>) -> io::Result<First> {
     loop {
         let seen = io.prefix();
         match seen.first() {
@@ -94,9 +94,9 @@ const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 /// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees.
 async fn tls(
     link: &Link<'_>,
-    mut io: Prefixed<TcpStream>,
+    mut io: Prefixed<Socket>,
     authority: &Authority,
-) -> Result<tokio_rustls::server::TlsStream<Prefixed<TcpStream>>, Option<Stop>> {
+) -> Result<tokio_rustls::server::TlsStream<Prefixed<Socket>>, Option<Stop>> {
     let read = hello(&mut io).await;
     let named = read.and_then(|hello| match sni(hello.client_hello().server_name(), authority) {
         Ok(()) => Ok(hello),
@@ -124,7 +124,7 @@ async fn tls(
 
 /// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
 /// an alert of its own, and the client must get exactly one. `None` where the client went away.
-async fn hello(io: &mut Prefixed<TcpStream>) -> Result<Accepted, Option<Stop>> {
+async fn hello(io: &mut Prefixed<Socket>) -> Result<Accepted, Option<Stop>> {
     let mut acceptor = Acceptor::default();
     let mut packet = [0; HELLO_PACKET];
     loop {

@@ -21,6 +21,7 @@ use super::SetupError;
 use super::resolve::Names;
 use super::verify::fault_of;
 use crate::gateway::Generation;
+use crate::socket::Socket;
 
 /// Dials origins under one policy generation; lives on one worker.
 pub(crate) struct Dialer {
@@ -59,8 +60,7 @@ impl Dialer {
         let limit = self.policy.limits.dial_timeout;
         let tcp = connect(&addresses, limit).await?;
         let peer = tcp.peer_addr().map_err(Fault::Connect)?;
-        // Without it Nagle and delayed ACK together cost 40 ms on every small request.
-        tcp.set_nodelay(true).map_err(Fault::Connect)?;
+        let tcp = Socket::new(tcp).map_err(Fault::Connect)?;
         let io = match scheme {
             Scheme::Http => OriginIo::Plain(tcp),
             Scheme::Https => {
@@ -107,9 +107,9 @@ fn handshake_fault(error: io::Error) -> Fault {
 /// The two kinds of upstream connection.
 pub(crate) enum OriginIo {
     /// `http`
-    Plain(TcpStream),
+    Plain(Socket),
     /// `https`
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl AsyncRead for OriginIo {
