@@ -104,12 +104,13 @@ async fn tls(
     });
     let accepted = match named {
         Ok(accepted) => accepted,
-        Err(stop) => {
-            if stop.is_some() {
-                let _ = io.write_all(&UNRECOGNIZED_NAME).await;
-                let _ = io.shutdown().await;
-            }
-            return Err(stop);
+        Err(None) => return Err(None),
+        Err(Some(stop)) => {
+            // The record first: the alert is the whole answer.
+            tunnel_refused(link, authority, stop);
+            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+            let _ = io.shutdown().await;
+            return Err(None);
         }
     };
     reach_tls(link, authority)?;
