@@ -30,7 +30,7 @@ impl Draft {
 
     /// A decision.
     pub fn call(call: &Call<'_>) -> Self {
-        let shared = [call.session, call.process].into_iter().flatten().map(|f| f.as_str().len()).sum::<usize>();
+        let shared = [call.session, call.process].into_iter().flatten().map(|f| f.bytes().len()).sum::<usize>();
         Self::of("call", call.id, call.severity, CALL_BYTES + shared, |m| call.write(m))
     }
 
@@ -106,8 +106,11 @@ impl Draft {
         let mut rest = Vec::with_capacity(size);
         rest.extend_from_slice(b"\",\"severity\":");
         push_text(&mut rest, severity, 16);
-        write(&mut Members::more(&mut rest));
-        rest.extend_from_slice(b"}\n");
+        rest.push(b',');
+        let mut members = Members::new(&mut rest);
+        write(&mut members);
+        members.close();
+        rest.push(b'\n');
         Self { kind, id, rest }
     }
 }

@@ -137,8 +137,8 @@ impl PinEvent<'_> {
     pub(crate) fn write(&self, m: &mut Members<'_>) {
         m.text("event", Some(self.event));
         m.text("enclave", Some(self.enclave));
-        m.object("mcp", |m| m.text("server", Some(self.server)));
-        m.object("gen_ai", |m| m.object("tool", |m| m.text("name", self.tool)));
+        m.object_of_text("mcp", "server", Some(self.server));
+        m.object("gen_ai", |m| m.object_of_text("tool", "name", self.tool));
         m.text("sha256", self.sha256);
         m.text("was", self.was);
         m.text("by", self.by);

@@ -17,27 +17,24 @@ pub(crate) const ITEM_BYTES_MAX: usize = 256;
 /// Most items of a list; one more, `…`, tells that there were others.
 pub(crate) const ITEMS_MAX: usize = 64;
 
-/// The members of one object that is being written.
+/// The members of one object that is being written. Each ends in a comma, and [`Members::close`] takes the place of the
+/// last one: then no member asks whether another stands before it.
 pub(crate) struct Members<'v> {
     out: &'v mut Vec<u8>,
-    first: First,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
-    Next,
-    Written,
 }
 
 impl<'v> Members<'v> {
-    /// For an object that has members before these.
-    pub(crate) fn more(out: &'v mut Vec<u8>) -> Self {
-        Self { out, first: First::Written }
+    /// For an object whose brace, or whose last member with its comma, was just written.
+    pub(crate) fn new(out: &'v mut Vec<u8>) -> Self {
+        Self { out }
     }
 
-    /// For an object whose brace was just opened.
-    fn fresh(out: &'v mut Vec<u8>) -> Self {
-        Self { out, first: First::Next }
+    /// Ends the object.
+    pub(crate) fn close(self) {
+        match self.out.last_mut() {
+            Some(last) if *last == b',' => *last = b'}',
+            _ => self.out.push(b'}'),
+        }
     }
 
     /// Free text.
@@ -54,7 +51,8 @@ impl<'v> Members<'v> {
     pub(crate) fn number(&mut self, key: &str, value: Option<u64>) {
         if let Some(n) = value {
             self.key(key);
-            let _ = write!(self.out, "{n}");
+            push_number(self.out, n);
+            self.out.push(b',');
         }
     }
 
@@ -64,7 +62,7 @@ impl<'v> Members<'v> {
             self.key(key);
             self.out.push(b'"');
             push_id(self.out, id);
-            self.out.push(b'"');
+            self.out.extend_from_slice(b"\",");
         }
     }
 
@@ -72,7 +70,9 @@ impl<'v> Members<'v> {
     pub(crate) fn address(&mut self, key: &str, value: Option<IpAddr>) {
         if let Some(address) = value {
             self.key(key);
-            let _ = write!(self.out, "\"{address}\"");
+            self.out.push(b'"');
+            push_address(self.out, address);
+            self.out.extend_from_slice(b"\",");
         }
     }
 
@@ -80,11 +80,13 @@ impl<'v> Members<'v> {
     pub(crate) fn millis(&mut self, key: &str, value: Option<Duration>) {
         if let Some(span) = value {
             self.key(key);
-            let micros = span.as_micros();
-            let _ = write!(self.out, "{}", micros / 1000);
+            let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+            push_number(self.out, micros / 1000);
             if !micros.is_multiple_of(1000) {
-                let _ = write!(self.out, ".{:03}", micros % 1000);
+                self.out.push(b'.');
+                push_fraction::<3>(self.out, micros % 1000);
             }
+            self.out.push(b',');
         }
     }
 
@@ -104,21 +106,28 @@ impl<'v> Members<'v> {
         if values.len() > ITEMS_MAX {
             self.out.extend_from_slice(",\"…\"".as_bytes());
         }
-        self.out.push(b']');
+        self.out.extend_from_slice(b"],");
     }
 
     /// A nested object; left out if nothing is written into it.
     pub(crate) fn object(&mut self, key: &str, write: impl FnOnce(&mut Members<'_>)) {
-        let (start, first) = (self.out.len(), self.first);
+        let start = self.out.len();
         self.key(key);
         self.out.push(b'{');
-        let mut inner = Members::fresh(self.out);
-        write(&mut inner);
-        if inner.first == First::Next {
+        let opened = self.out.len();
+        write(self);
+        if self.out.len() == opened {
             self.out.truncate(start);
-            self.first = first;
         } else {
-            self.out.push(b'}');
+            Members::new(self.out).close();
+            self.out.push(b',');
+        }
+    }
+
+    /// A nested object of one text; left out without it.
+    pub(crate) fn object_of_text(&mut self, key: &str, inner: &str, value: Option<&str>) {
+        if value.is_some_and(|text| !text.is_empty()) {
+            self.object(key, |m| m.text(inner, value));
         }
     }
 
@@ -131,16 +140,18 @@ impl<'v> Members<'v> {
         self.out.push(b'[');
         for (i, item) in items.iter().take(max).enumerate() {
             self.out.extend_from_slice(if i > 0 { b",{" } else { b"{" });
-            write(&mut Members::fresh(self.out), item);
-            self.out.push(b'}');
+            let mut members = Members::new(self.out);
+            write(&mut members, item);
+            members.close();
         }
-        self.out.push(b']');
+        self.out.extend_from_slice(b"],");
     }
 
     /// A value that is JSON already.
     pub(crate) fn raw(&mut self, key: &str, json: &[u8]) {
         self.key(key);
         self.out.extend_from_slice(json);
+        self.out.push(b',');
     }
 
     fn cut(&mut self, key: &str, value: Option<&str>, max: usize) {
@@ -149,14 +160,11 @@ impl<'v> Members<'v> {
         {
             self.key(key);
             push_text(self.out, text, max);
+            self.out.push(b',');
         }
     }
 
     fn key(&mut self, key: &str) {
-        if self.first == First::Written {
-            self.out.push(b',');
-        }
-        self.first = First::Written;
         self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -167,9 +175,39 @@ impl<'v> Members<'v> {
 pub(crate) fn object(write: impl FnOnce(&mut Members<'_>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.push(b'{');
-    write(&mut Members::fresh(&mut out));
-    out.push(b'}');
+    let mut members = Members::new(&mut out);
+    write(&mut members);
+    members.close();
     out
+}
+
+/// Writes the digits.
+pub(crate) fn push_number(out: &mut Vec<u8>, n: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+}
+
+/// Writes the last `DIGITS` digits, with zeros in front.
+pub(crate) fn push_fraction<const DIGITS: u32>(out: &mut Vec<u8>, n: u64) {
+    let bound = 10_u64.pow(DIGITS);
+    let mut buffer = itoa::Buffer::new();
+    // The digit in front of the zeros is the 1 of the bound.
+    out.extend_from_slice(buffer.format(bound + n % bound).as_bytes().get(1..).unwrap_or_default());
+}
+
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (i, octet) in address.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                push_number(out, octet);
+            }
+        }
+        IpAddr::V6(address) => {
+            let _ = write!(out, "{address}");
+        }
+    }
 }
 
 /// Writes the hyphenated form without allocating.
@@ -186,13 +224,18 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, max: usize) {
         (text.get(..text.floor_char_boundary(max)).unwrap_or_default(), "…")
     };
     out.push(b'"');
-    // Nearly every text: seen in one pass over its bytes.
-    if head.bytes().all(is_plain_ascii) {
+    // Nearly every text.
+    if is_plain_ascii(head.as_bytes()) {
         out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(tail.as_bytes());
-        out.push(b'"');
-        return;
+    } else {
+        push_escaped(out, head);
     }
+    out.extend_from_slice(tail.as_bytes());
+    out.push(b'"');
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, head: &str) {
     let mut plain = 0;
     for (at, c) in head.char_indices() {
         if is_plain(c) {
@@ -210,12 +253,23 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, max: usize) {
         }
     }
     out.extend_from_slice(head.get(plain..).unwrap_or_default().as_bytes());
-    out.extend_from_slice(tail.as_bytes());
-    out.push(b'"');
 }
 
-const fn is_plain_ascii(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\')
+/// True if all of it is ASCII that stands for itself. Looks at blocks, the last of which may overlap the one before.
+fn is_plain_ascii(bytes: &[u8]) -> bool {
+    match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().chain([last]).all(is_plain_block),
+        None => bytes.iter().all(is_plain_byte),
+    }
+}
+
+/// `&` and not `&&`, here and below: without branches, the compiler looks at all bytes of a block at once.
+fn is_plain_block(block: &[u8; 16]) -> bool {
+    block.iter().fold(true, |plain, byte| plain & is_plain_byte(byte))
+}
+
+fn is_plain_byte(byte: &u8) -> bool {
+    (b' '..=b'~').contains(byte) & (*byte != b'"') & (*byte != b'\\')
 }
 
 fn is_plain(c: char) -> bool {

@@ -253,10 +253,10 @@ impl<'a> Call<'a> {
         });
         m.object("network", |m| {
             m.object("peer", |m| m.address("address", self.peer));
-            m.object("protocol", |m| m.text("version", self.protocol_version));
+            m.object_of_text("protocol", "version", self.protocol_version);
         });
         m.object("http", |m| {
-            m.object("request", |m| m.text("method", self.method));
+            m.object_of_text("request", "method", self.method);
             m.object("response", |m| m.number("status_code", self.end.and_then(|e| e.status).map(u64::from)));
         });
         m.object("url", |m| {
@@ -280,10 +280,10 @@ impl<'a> Call<'a> {
     }
 
     fn write_gen_ai(&self, m: &mut Members<'_>) {
-        m.object("provider", |m| m.text("name", self.gen_ai.provider));
-        m.object("request", |m| m.text("model", self.gen_ai.request_model));
-        m.object("tool", |m| m.text("name", self.gen_ai.tool));
-        m.object("prompt", |m| m.text("name", self.gen_ai.prompt));
+        m.object_of_text("provider", "name", self.gen_ai.provider);
+        m.object_of_text("request", "model", self.gen_ai.request_model);
+        m.object_of_text("tool", "name", self.gen_ai.tool);
+        m.object_of_text("prompt", "name", self.gen_ai.prompt);
         if let Some(end) = self.end {
             end.write_gen_ai(m);
         }
@@ -311,17 +311,17 @@ impl Mcp<'_> {
         m.object("mcp", |m| {
             m.text("server", Some(self.server));
             m.text("direction", Some(self.direction));
-            m.object("method", |m| m.text("name", self.method));
-            m.object("protocol", |m| m.text("version", self.protocol_version));
-            m.object("session", |m| m.text("id", self.session_id));
-            m.object("resource", |m| m.text("uri", self.resource_uri));
+            m.object_of_text("method", "name", self.method);
+            m.object_of_text("protocol", "version", self.protocol_version);
+            m.object_of_text("session", "id", self.session_id);
+            m.object_of_text("resource", "uri", self.resource_uri);
         });
         // A JSON string stands for what it means, a number for its digits.
         let id = self.request_id.map(|sent| match serde_json::from_str::<String>(sent) {
             Ok(text) => Cow::Owned(text),
             Err(_) => Cow::Borrowed(sent),
         });
-        m.object("jsonrpc", |m| m.object("request", |m| m.text("id", id.as_deref())));
+        m.object("jsonrpc", |m| m.object_of_text("request", "id", id.as_deref()));
     }
 }
 
@@ -364,7 +364,7 @@ impl End<'_> {
     }
 
     fn write_gen_ai(&self, m: &mut Members<'_>) {
-        m.object("response", |m| m.text("model", self.response_model));
+        m.object_of_text("response", "model", self.response_model);
         m.object("usage", |m| {
             m.number("input_tokens", self.input_tokens);
             m.number("output_tokens", self.output_tokens);

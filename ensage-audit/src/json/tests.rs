@@ -42,8 +42,41 @@ fn absent_and_empty_members_are_left_out() {
         m.object("h", |m| m.number("i", Some(7)));
         m.millis("j", Some(Duration::from_micros(1500)));
         m.millis("k", Some(Duration::from_millis(2)));
+        m.objects("l", &[1], 3, |_, _| {});
     });
-    assert_eq!(String::from_utf8(out).unwrap(), r#"{"h":{"i":7},"j":1.500,"k":2}"#);
+    assert_eq!(String::from_utf8(out).unwrap(), r#"{"h":{"i":7},"j":1.500,"k":2,"l":[{}]}"#);
+    assert_eq!(object(|m| m.text("a", None)), b"{}");
+}
+
+#[test]
+fn values_are_spelled_as_ever() {
+    let out = object(|m| {
+        m.number("a", Some(u64::MAX));
+        m.millis("b", Some(Duration::from_micros(5)));
+        m.address("c", Some("0.10.200.255".parse().unwrap()));
+        m.address("d", Some("2001:db8::1".parse().unwrap()));
+        m.address("e", Some("::ffff:10.0.0.1".parse().unwrap()));
+        m.id("f", Some(Uuid::from_bytes([0xa1; 16])));
+    });
+    let want = concat!(
+        r#"{"a":18446744073709551615,"b":0.005,"c":"0.10.200.255","d":"2001:db8::1","e":"::ffff:10.0.0.1","#,
+        r#""f":"a1a1a1a1-a1a1-a1a1-a1a1-a1a1a1a1a1a1"}"#
+    );
+    assert_eq!(String::from_utf8(out).unwrap(), want);
+}
+
+#[test]
+fn h13_no_byte_of_a_text_is_overlooked() {
+    for len in 1..50 {
+        for at in 0..len {
+            for (byte, spelled) in [("\"", "\\\""), ("\\", "\\\\"), ("\u{1f}", "\\u001f"), ("\u{7f}", "\\u007f")] {
+                let mut value = "~".repeat(len);
+                value.replace_range(at..=at, byte);
+                let want = format!("\"{}\"", value.replace(byte, spelled));
+                assert_eq!(text(&value, 100), want, "{len} {at}");
+            }
+        }
+    }
 }
 
 #[test]
