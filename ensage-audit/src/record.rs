@@ -316,13 +316,18 @@ impl Mcp<'_> {
             m.object_of_text("session", "id", self.session_id);
             m.object_of_text("resource", "uri", self.resource_uri);
         });
-        // A JSON string stands for what it means, a number for its digits.
-        let id = self.request_id.map(|sent| match serde_json::from_str::<String>(sent) {
-            Ok(text) => Cow::Owned(text),
-            Err(_) => Cow::Borrowed(sent),
-        });
+        let id = self.request_id.map(meaning);
         m.object("jsonrpc", |m| m.object_of_text("request", "id", id.as_deref()));
     }
+}
+
+/// What the JSON of an id stands for: a string for its text, a number for its digits.
+fn meaning(sent: &str) -> Cow<'_, str> {
+    // Most ids are numbers: asking for a string and being told that there is none costs more than the rest of `mcp`.
+    if !sent.contains('"') {
+        return Cow::Borrowed(sent);
+    }
+    serde_json::from_str::<String>(sent).map_or(Cow::Borrowed(sent), Cow::Owned)
 }
 
 /// The close of a call.
