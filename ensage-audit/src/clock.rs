@@ -6,10 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::json::push_fraction;
+
 const LEN: usize = 27;
+const SECOND_LEN: usize = 20;
 const SECONDS_A_DAY: u64 = 86_400;
-/// 9999-12-31T23:59:59.999999Z; later times print as this one, so that every stamp has the same width.
-const LAST_MICROS: u64 = 253_402_300_799_999_999;
+/// 9999-12-31T23:59:59; times after its last microsecond print as that, so that every stamp has the same width.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A time as records print it, `2026-11-23T18:20:52.123456Z`: text of one width, so that it sorts as it reads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,9 +21,7 @@ pub struct Stamp([u8; LEN]);
 impl Stamp {
     /// The stamp of a time; times before 1970 print as 1970.
     pub fn of(time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX).min(LAST_MICROS);
-        let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+        let (seconds, micros) = since_1970(time);
         let (year, month, day) = civil(seconds / SECONDS_A_DAY);
         let clock = seconds % SECONDS_A_DAY;
         let fields = [
@@ -56,6 +57,11 @@ impl Stamp {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// The text up to and with the point before the microseconds.
+    fn second(&self) -> &[u8] {
+        self.0.get(..SECOND_LEN).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Stamp {
@@ -67,6 +73,39 @@ impl fmt::Display for Stamp {
 impl fmt::Debug for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Appends stamps one after the other; those of the same second share the text of all but the microseconds.
+#[derive(Debug)]
+pub(crate) struct Stamps {
+    seconds: u64,
+    last: Stamp,
+}
+
+impl Stamps {
+    pub(crate) fn new() -> Self {
+        Self { seconds: 0, last: Stamp::of(UNIX_EPOCH) }
+    }
+
+    /// Appends [`Stamp::of`] the time.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, time: SystemTime) {
+        let (seconds, micros) = since_1970(time);
+        if seconds != self.seconds {
+            *self = Self { seconds, last: Stamp::of(time) };
+        }
+        out.extend_from_slice(self.last.second());
+        push_fraction::<6>(out, micros);
+        out.push(b'Z');
+    }
+}
+
+/// Seconds and microseconds, within what a stamp can print.
+fn since_1970(time: SystemTime) -> (u64, u64) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    match since.as_secs() {
+        seconds @ ..=LAST_SECOND => (seconds, since.subsec_micros().into()),
+        _ => (LAST_SECOND, 999_999),
     }
 }
 
@@ -150,6 +189,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_stamp_has_one_width() {
+        for (time, want) in [
+            (UNIX_EPOCH - Duration::from_secs(1), "1970-01-01T00:00:00.000000Z"),
+            (UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 1), "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(Stamp::of(time).as_str(), want);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_stamp_is_the_rfc_3339_time(seconds in 0u64..=253_402_300_799, micros in 0u64..1_000_000) {
@@ -158,6 +207,12 @@ mod tests {
             let parsed = OffsetDateTime::parse(stamp.as_str(), &Rfc3339).unwrap();
             prop_assert_eq!(SystemTime::from(parsed), time);
             prop_assert_eq!(stamp.as_str().len(), LEN);
+            let mut stamps = Stamps::new();
+            for time in [time, UNIX_EPOCH + Duration::from_secs(seconds), time + Duration::from_secs(1), UNIX_EPOCH] {
+                let mut out = Vec::new();
+                stamps.push(&mut out, time);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), Stamp::of(time).to_string());
+            }
         }
 
         #[test]

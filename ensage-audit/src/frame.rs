@@ -38,6 +38,13 @@ pub(crate) fn chain(prev: &Hash, payload: &[u8]) -> Hash {
     hasher.finalize().into()
 }
 
+/// Writes what stands before a payload.
+pub(crate) fn write_head(head: &mut [u8; FRAME_BYTES], payload_bytes: usize, hash: &Hash) {
+    let (length, chain) = head.split_at_mut(FRAME_BYTES - hash.len());
+    length.copy_from_slice(&u32::try_from(payload_bytes).unwrap_or(u32::MAX).to_le_bytes());
+    chain.copy_from_slice(hash);
+}
+
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut out = Vec::with_capacity(bytes.len() * 2);

@@ -1,12 +1,12 @@
 //! The front of the log: gives records their place and holds them, framed, until the back takes them.
 
-use std::io::Write as _;
 use std::mem;
 use std::time::SystemTime;
 
-use crate::clock::Stamp;
+use crate::clock::Stamps;
 use crate::draft::Draft;
-use crate::frame::{FRAME_BYTES, Hash, PAYLOAD_START, chain, push_hex};
+use crate::frame::{FRAME_BYTES, Hash, PAYLOAD_START, chain, push_hex, write_head};
+use crate::json::push_number;
 
 /// Records that have a place in the chain and are not in a file yet.
 #[derive(Debug)]
@@ -15,11 +15,12 @@ pub(super) struct Front {
     hash: Hash,
     /// Whole frames, the last one being that of `seq`.
     pending: Vec<u8>,
+    stamps: Stamps,
 }
 
 impl Front {
     pub(super) fn new(seq: u64, hash: Hash) -> Self {
-        Self { seq, hash, pending: Vec::new() }
+        Self { seq, hash, pending: Vec::new(), stamps: Stamps::new() }
     }
 
     /// Takes a record: its seq, and how many bytes are pending with it.
@@ -29,9 +30,9 @@ impl Front {
         let start = out.len();
         out.extend_from_slice(&[0; FRAME_BYTES]);
         out.extend_from_slice(PAYLOAD_START);
-        let _ = write!(out, "{}", self.seq);
+        push_number(out, self.seq);
         out.extend_from_slice(b",\"time\":\"");
-        out.extend_from_slice(Stamp::of(now).as_str().as_bytes());
+        self.stamps.push(out, now);
         draft.write_lead(out);
         push_hex(out, &self.hash);
         out.extend_from_slice(&draft.rest);
@@ -39,10 +40,7 @@ impl Front {
             out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<FRAME_BYTES>())
         {
             self.hash = chain(&self.hash, payload);
-            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
-            for (to, from) in head.iter_mut().zip(length.iter().chain(&self.hash)) {
-                *to = *from;
-            }
+            write_head(head, payload.len(), &self.hash);
         }
         (self.seq, out.len())
     }
