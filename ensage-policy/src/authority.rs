@@ -97,8 +97,17 @@ impl Authority {
         Ok(Self { host, port })
     }
 
-    /// True if these bytes are how a Host field is written here: the canonical host, and the port where it is not the
-    /// scheme's own (RFC 9110 section 7.2).
+    /// The Host field that names it: the canonical host, and the port where it is not the scheme's own (RFC 9110
+    /// section 7.2).
+    pub fn written(&self, default_port: u16) -> String {
+        let host = match &self.host {
+            Host::V6(ip) => format!("[{ip}]"),
+            host @ (Host::V4(_) | Host::Name(_)) => host.to_string(),
+        };
+        if self.port == default_port { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// True if these bytes are a name [`written`](Self::written) so. False for addresses, which are seldom asked for.
     pub fn is_written(&self, bytes: &[u8], default_port: u16) -> bool {
         let own = self.port == default_port;
         self.is_spelled(bytes, default_port) && bytes.contains(&b':') != own

@@ -65,12 +65,7 @@ const READY_WAIT: Duration = Duration::from_millis(500);
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
-pub(crate) async fn send(
-    conn: &Conn,
-    x: &mut Exchange,
-    member: &Member,
-    outbound: Outbound,
-) -> Result<Answer, Stop> {
+pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
     let Outbound { mut request, key, scrub } = outbound;
     let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");

@@ -48,8 +48,8 @@ use identify::{Conn, Member};
 use reply::Stop;
 use respond::Prepared;
 use revoke::Running;
-use substitute::Caller;
 pub(crate) use scan::McpSessions;
+use substitute::Caller;
 pub(crate) use substitute::creds_slot;
 
 /// One request and its answer. An error cuts the connection; everything else is an answer.

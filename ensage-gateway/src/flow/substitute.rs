@@ -8,7 +8,6 @@ use ensage_audit::{Alarm, Draft};
 use ensage_creds::{
     BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Who, egress, examine, mask_json,
 };
-use ensage_policy::authority::{Authority, Host};
 use ensage_policy::judge::{
     CredentialFinding, Fill, Governed, HeadPermit, HostFit as PolicyHost, PathFit as PolicyPath, RouteKind, SiteFit,
 };
@@ -251,7 +250,8 @@ pub(super) fn outbound(
     // One spelling of the one authority, whatever the client's was: an origin must not read another host out of it.
     let (authority, port) = (permit.authority(), permit.scheme().default_port());
     if !headers.get(header::HOST).is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
-        headers.insert(header::HOST, host(&permit)?);
+        let host = HeaderValue::try_from(authority.written(port));
+        headers.insert(header::HOST, host.map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))?);
     }
     let governed = permit.route().governed();
     if matches!(governed, Governed::Governed) {
@@ -287,17 +287,6 @@ pub(super) fn outbound(
     *request.headers_mut() = headers;
     let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
     Ok(Outbound { request, key, scrub })
-}
-
-/// The Host field of what was judged; the scheme's own port is left out (RFC 9110 section 7.2).
-fn host(permit: &HeadPermit) -> Result<HeaderValue, Stop> {
-    let Authority { host, port } = permit.authority();
-    let host = match host {
-        Host::V6(ip) => format!("[{ip}]"),
-        Host::V4(_) | Host::Name(_) => host.to_string(),
-    };
-    let text = if *port == permit.scheme().default_port() { host } else { format!("{host}:{port}") };
-    HeaderValue::try_from(text).map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))
 }
 
 /// What the stateless era and streams give no meaning to is not sent: a server might.

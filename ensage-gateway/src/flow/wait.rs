@@ -97,7 +97,8 @@ mod tests {
             let start = Instant::now();
             for (due, takes) in [(10, 4), (30, 60), (5, 9), (20, 1), (20, 30)] {
                 let begun = Instant::now();
-                let done = patience.until(begun + Duration::from_secs(due), pin!(sleep(Duration::from_secs(takes)))).await;
+                let done =
+                    patience.until(begun + Duration::from_secs(due), pin!(sleep(Duration::from_secs(takes)))).await;
                 assert_eq!(done.is_some(), takes < due, "{takes} of {due}");
                 assert_eq!(begun.elapsed(), Duration::from_secs(takes.min(due)));
             }

@@ -252,6 +252,25 @@ fn one_spelling_is_known_without_reading() {
     check("127.0.0.1:443", "127.0.0.1", false);
 }
 
+#[test]
+fn a_host_field_is_known_as_it_is_written() {
+    for (authority, written) in [
+        ("ok.test:443", "ok.test"),
+        ("ok.test:8443", "ok.test:8443"),
+        ("127.0.0.1:443", "127.0.0.1"),
+        ("[::1]:80", "[::1]:80"),
+    ] {
+        let read = Authority::parse(authority.as_bytes(), None).unwrap();
+        assert_eq!(read.written(443), written);
+        assert_eq!(read.is_written(written.as_bytes(), 443), read.host.name().is_some());
+        assert!(!read.is_written(b"OK.test", 443));
+        assert!(
+            written == authority || !read.is_written(authority.as_bytes(), 443),
+            "the scheme's own port is left out"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn parsing_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
