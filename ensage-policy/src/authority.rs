@@ -100,11 +100,7 @@ impl Authority {
     /// The Host field that names it: the canonical host, and the port where it is not the scheme's own (RFC 9110
     /// section 7.2).
     pub fn written(&self, default_port: u16) -> String {
-        let host = match &self.host {
-            Host::V6(ip) => format!("[{ip}]"),
-            host @ (Host::V4(_) | Host::Name(_)) => host.to_string(),
-        };
-        if self.port == default_port { host } else { format!("{host}:{}", self.port) }
+        if self.port == default_port { self.host.to_string() } else { self.to_string() }
     }
 
     /// True if these bytes are a name [`written`](Self::written) so. False for addresses, which are seldom asked for.
