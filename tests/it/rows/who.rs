@@ -1,9 +1,10 @@
 //! G1: a socket that two identities hold belongs to neither.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use ensage_tests::{Config, Origin, Raw};
+use ensage_tests::{Config, Origin, Raw, Rig};
 
 use super::lab::{reason, rig};
 
@@ -17,14 +18,18 @@ impl Drop for Holder {
     }
 }
 
+/// A script and a pipe for it: it blocks on opening one that nobody writes to, and so never reads its socket.
+fn blocking(rig: &Rig) -> (PathBuf, PathBuf) {
+    let (script, fifo) = (rig.path("other.sh"), rig.path("never"));
+    fs::write(&script, "read x < \"$1\"\n").unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    (script, fifo)
+}
+
 /// The answer to a CONNECT on a socket that a child holds too, and the reason of the record, if it was refused.
 fn shared(definitions: &str, agents: &str) -> (u16, Option<String>, String, usize) {
     let rig = rig();
-    // The child blocks on opening a pipe that nobody writes to, and so never reads the socket.
-    let script = rig.path("other.sh");
-    fs::write(&script, "read x < \"$1\"\n").unwrap();
-    let fifo = rig.path("never");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (script, fifo) = blocking(&rig);
     let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
     let config: Config = Config::new()
         .body(&format!("[enclave.lab]\nagents = {agents}\n[[enclave.lab.http]]\nhost = \"ok.test\"\n{definitions}"))
@@ -58,10 +63,7 @@ fn g1_a_socket_of_two_agents_is_refused() {
 /// some looks later.
 fn handed(definitions: &str) -> bool {
     let rig = rig();
-    let script = rig.path("other.sh");
-    fs::write(&script, "read x < \"$1\"\n").unwrap();
-    let fifo = rig.path("never");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (script, fifo) = blocking(&rig);
     let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
     let body = "[enclave.lab]\nagents = [\"raw\"]\n[[enclave.lab.http]]\nhost = \"ok.test\"\n";
     let config = Config::new().body(&format!("{body}{definitions}")).resolve("ok.test:443", origin.address());
