@@ -15,6 +15,7 @@ pub mod cli;
 mod flow;
 pub mod gate;
 pub mod gateway;
+mod h1;
 pub mod session;
 mod socket;
 pub mod state;

@@ -155,11 +155,6 @@ impl Worker {
         gate::Waits::from(&self.shared.policy().limits)
     }
 
-    /// Most header lines, for hyper's own parser.
-    pub(crate) fn header_lines(&self) -> usize {
-        usize::try_from(self.shared.policy().limits.header_lines).unwrap_or(usize::MAX)
-    }
-
     fn sweep(&self) {
         let age = self.shared.policy().limits.idle_timeout;
         self.rooms.borrow_mut().retain(|_, room| {

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use ensage_policy::Reason;
 use ensage_policy::judge::BodyPermit;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use super::forward::Loan;
 use super::record::EndGuard;
 use super::respond::Stages;
 use super::substitute::Search;
 use crate::gate::Watch;
+use crate::h1::{Driven, Incoming};
 
 /// Why a body is cut off before its end. The peer sees a reset, never a complete message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,13 +81,10 @@ pub(crate) struct UpSeen {
     pub(crate) bytes: std::cell::Cell<u64>,
     /// Why the placeholder that was found is refused.
     pub(crate) stray: std::cell::Cell<Option<Reason>>,
-    /// True while more of it is to come.
-    pub(crate) open: std::cell::Cell<bool>,
 }
 
 impl Passing {
     pub(crate) fn new(body: Incoming, search: Search, seen: std::rc::Rc<UpSeen>) -> Self {
-        seen.open.set(true);
         Self { body, search, seen }
     }
 }
@@ -95,12 +93,6 @@ impl Passing {
     fn found(&self, stray: Reason) {
         self.seen.stray.replace(Some(stray));
         self.search.alarm(stray);
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        self.seen.open.set(!self.body.is_end_stream());
     }
 }
 
@@ -164,6 +156,8 @@ pub(crate) enum ReplyBody {
         bytes: Option<Bytes>,
         /// Whether its length is told; else it goes out in chunks.
         exact: Exact,
+        /// The connection that its request is still going out on.
+        loan: Option<Box<Loan>>,
     },
     /// Coming from upstream.
     Stream(Box<Stream>),
@@ -179,7 +173,7 @@ pub(crate) enum Exact {
 impl ReplyBody {
     /// A whole body.
     pub(crate) fn whole(bytes: Bytes, exact: Exact) -> Self {
-        Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact }
+        Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact, loan: None }
     }
 
     /// Whether all of it was handed over.
@@ -199,6 +193,8 @@ pub(crate) struct Stream {
     ready: VecDeque<Frame<Bytes>>,
     /// Bytes still to come where the length is known and can't change.
     left: Option<u64>,
+    /// Trailers that were read already, behind `ready`.
+    trailers: Option<http::HeaderMap>,
     phase: Phase,
 }
 
@@ -208,17 +204,20 @@ enum Phase {
     Ended,
 }
 
+/// What was taken of an answer together with its head; the data has passed the stages.
+#[derive(Default)]
+pub(crate) struct First {
+    pub(crate) data: Vec<Bytes>,
+    /// They end it.
+    pub(crate) trailers: Option<http::HeaderMap>,
+}
+
 impl Stream {
     /// `first` has passed the stages already; `length` is the exact length if no stage can change it.
-    pub(crate) fn new(
-        upstream: Incoming,
-        stages: Stages,
-        end: EndGuard,
-        first: Vec<Bytes>,
-        length: Option<u64>,
-    ) -> Self {
-        let ready = first.into_iter().map(Frame::data).collect();
-        Self { upstream, stages, end, ready, left: length, phase: Phase::Open }
+    pub(crate) fn new(upstream: Incoming, stages: Stages, end: EndGuard, first: First, length: Option<u64>) -> Self {
+        let First { data, trailers } = first;
+        let ready = data.into_iter().map(Frame::data).collect();
+        Self { upstream, stages, end, ready, left: length, trailers, phase: Phase::Open }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -228,6 +227,10 @@ impl Stream {
             }
             if self.phase == Phase::Ended {
                 return Poll::Ready(None);
+            }
+            if let Some(trailers) = self.trailers.take() {
+                self.close(Some(trailers))?;
+                continue;
             }
             match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
                 Some(Ok(frame)) => self.take(frame)?,
@@ -276,7 +279,7 @@ impl Stream {
     }
 }
 
-/// An answer as hyper gets it: when it is dropped, the gate learns that its request is answered.
+/// An answer as it is written: when it is dropped, the gate learns that its request is answered.
 pub(crate) struct Reply {
     body: ReplyBody,
     gate: Watch,
@@ -315,6 +318,16 @@ impl Body for Reply {
     }
 }
 
+impl Driven for Reply {
+    fn poll_drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.body {
+            ReplyBody::Stream(stream) => stream.end.poll_upload(cx),
+            ReplyBody::Whole { loan: Some(loan), .. } => loan.poll_upload(cx),
+            ReplyBody::Whole { loan: None, .. } => Poll::Ready(()),
+        }
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Cut;
@@ -335,7 +348,7 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole { bytes, exact: Exact::Told } => {
+            Self::Whole { bytes, exact: Exact::Told, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Self::Whole { exact: Exact::Untold, .. } => SizeHint::default(),

@@ -1,7 +1,6 @@
 //! From an accepted socket to requests: the head gate, CONNECT, the first bytes of a tunnel, TLS.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,11 +9,7 @@ use bytes::Bytes;
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
-use http::Method;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use http::{Method, Request, Response};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
@@ -29,6 +24,7 @@ use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
+use crate::h1::{self, Incoming};
 use crate::session::{Life, Origin, Session};
 use crate::socket::Socket;
 use crate::worker::Worker;
@@ -181,30 +177,19 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();
-    let service = {
-        let (conn, asked) = (conn.clone(), asked.clone());
-        service_fn(move |request: Request<Incoming>| {
-            let (conn, asked) = (conn.clone(), asked.clone());
-            Box::pin(async move {
-                match *request.method() {
-                    Method::CONNECT => connect(&conn, request, &asked),
-                    _ => super::exchange(conn, request).await,
-                }
-            })
-        })
+    let service = async |request: Request<Incoming>| match *request.method() {
+        Method::CONNECT => connect(&conn, request, &asked),
+        _ => super::exchange(conn.clone(), request).await,
     };
-    let mut served = builder(link.worker).serve_connection(TokioIo::new(gate), service);
-    // An error here is as good as an end: where the gate refused a head of which a part was shown, hyper sees a stream
-    // that broke off, and the client must still be told.
-    // Ok or error alike: only a revocation leaves nothing to say.
-    let _ = unless_revoked(&conn, poll_fn(|cx| served.poll_without_shutdown(cx))).await?;
+    // A revocation leaves nothing to say.
+    let served = unless_revoked(&conn, h1::serve(gate, service)).await??;
     let tunnel = asked.borrow_mut().take();
-    let parts = served.into_parts();
-    let (mut stream, carried) = parts.io.into_inner().into_parts();
+    let unread = served.unread;
+    let (mut stream, carried) = served.io.into_parts();
     match tunnel {
-        Some(tunnel) => Some((Prefixed::new([parts.read_buf, carried], stream), tunnel)),
+        Some(tunnel) => Some((Prefixed::new([served.read, carried], stream), tunnel)),
         None => {
-            told(&conn, &mut stream).await;
+            told(&conn, unread, &mut stream).await;
             None
         }
     }
@@ -216,13 +201,6 @@ pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Outp
     unless(conn.watchman.revoked(member, &conn.shared), serving).await
 }
 
-pub(super) fn builder(worker: &Worker) -> hyper::server::conn::http1::Builder {
-    let mut b = hyper::server::conn::http1::Builder::new();
-    // Nothing is added to what the upstream said (contract section 4); our own answers carry their date.
-    b.auto_date_header(false).max_headers(worker.header_lines());
-    b
-}
-
 /// Decides a CONNECT. It is refused only where the host does not exist for this agent, where its target is
 /// malformed, or where no enclave is known: agents wait for ever on a refused CONNECT, so the rest is told inside.
 fn connect(
@@ -230,7 +208,7 @@ fn connect(
     request: Request<Incoming>,
     asked: &Rc<RefCell<Option<Tunnel>>>,
 ) -> Result<Response<Reply>, Cut> {
-    let (head, body) = request.into_parts();
+    let (head, _) = request.into_parts();
     let mut x = Exchange::begin(conn, &head);
     let answer = match allowed(conn, &mut x, &head) {
         Ok(tunnel) => {
@@ -239,7 +217,7 @@ fn connect(
             conn.gate.open();
             Response::new(ReplyBody::whole(Bytes::new(), Exact::Told))
         }
-        Err(stop) => reply::refuse(conn, x, stop, Some(body), &head)?,
+        Err(stop) => reply::refuse(conn, x, stop, &head)?,
     };
     Ok(answer.map(|body| Reply::new(body, &conn.gate)))
 }

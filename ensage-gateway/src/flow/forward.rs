@@ -2,21 +2,20 @@
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ensage_policy::Reason;
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use http::Response;
 use tokio::time::Instant;
 
-use super::body::{Cut, OutBody, UpSeen};
+use super::body::{Cut, UpSeen};
 use super::exchange::Exchange;
 use super::identify::{Conn, Member};
 use super::reply::Stop;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
+use crate::h1::{Incoming, Link, SendError};
 use crate::upstream::{Dialer, Fault, Lease, Pool, PoolKey};
 
 /// The head of an answer, its body unread.
@@ -40,15 +39,27 @@ impl Answer {
 pub(crate) struct Loan {
     lent: Option<(Lease, PoolKey)>,
     pool: Pool,
-    up: Rc<UpSeen>,
 }
 
 impl Loan {
     /// The answer is complete: the connection may serve the next request of this session, unless this one's body is
-    /// still under way. Then it is closed with the loan.
+    /// still under way.
     pub(crate) fn done(&mut self) {
-        if let Some((lease, key)) = self.lent.take_if(|_| !self.up.open.get()) {
+        if let Some((lease, key)) = self.lent.take_if(|(lease, _)| lease.link.is_idle()) {
             self.pool.give_back(key, lease);
+        }
+    }
+
+    /// True where it was not given back.
+    pub(crate) const fn is_lent(&self) -> bool {
+        self.lent.is_some()
+    }
+
+    /// Goes on with a body that is still under way. The connection is closed with the loan.
+    pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.lent {
+            Some((lease, _)) => lease.link.poll_rest(cx),
+            None => Poll::Ready(()),
         }
     }
 
@@ -58,58 +69,31 @@ impl Loan {
     }
 }
 
-/// Longest wait for a pooled connection to be done with what it did; another is opened then.
-const READY_WAIT: Duration = Duration::from_millis(500);
-
 /// How long an upstream may take for its answer's head before the running call is shown in the log.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// Sends the request. A pooled connection that turns out to be closed before a byte was sent is replaced once.
+/// Sends the request over a pooled connection, or a new one where there is none that is still open.
 pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
-    let Outbound { mut request, key, scrub } = outbound;
+    let Outbound { request, key, scrub } = outbound;
     let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
     let limit = x.policy.limits.upstream_head_timeout;
-    let method = request.method().clone();
     let shown = Instant::now() + SHOWN_AFTER;
-    let mut pooled = member.pool.take(&key);
-    loop {
-        let reused = pooled.is_some();
-        let mut lease = match pooled.take() {
-            Some(lease) => lease,
-            // Boxed: it is seldom needed, and larger than all the rest.
-            None => until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??,
-        };
-        if !is_ready(&mut lease).await {
-            pooled = if reused { member.pool.take(&key) } else { None };
-            if !reused {
-                return Err(Fault::Closed.into());
-            }
-            continue;
+    let lease = match member.pool.take(&key) {
+        Some(lease) => lease,
+        // Boxed: it is seldom needed, and larger than all the rest.
+        None => until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??,
+    };
+    lease.gate.expect(Asked::from(request.method()));
+    match answered(conn, x, shown, limit, lease.link.send(request)).await? {
+        Ok(response) => {
+            let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone() };
+            Ok(Answer { response, loan, scrub })
         }
-        lease.gate.expect(Asked::from(&method));
-        let sent = answered(conn, x, shown, limit, lease.sender.try_send_request(request)).await?;
-        match sent {
-            Ok(response) => {
-                let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone(), up: x.up.clone() };
-                return Ok(Answer { response, loan, scrub });
-            }
-            Err(mut error) => match error.take_message() {
-                Some(unsent) if reused => {
-                    request = unsent;
-                    pooled = member.pool.take(&key);
-                }
-                _ => return Err(failed(&x.up, &lease.gate, error.into_error())),
-            },
-        }
+        Err(error) => Err(failed(&x.up, &lease.gate, &error)),
     }
-}
-
-/// A pooled connection is ready but for the moment after its last answer.
-async fn is_ready(lease: &mut Lease) -> bool {
-    lease.sender.is_ready() || matches!(tokio::time::timeout(READY_WAIT, lease.sender.ready()).await, Ok(Ok(())))
 }
 
 /// What `work` comes to. When it is not done by `shown`, the call goes into the log on its way.
@@ -150,30 +134,20 @@ async fn answered<T>(
 async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {
     let connected = dialer.dial(&key.authority, key.scheme, &key.opened, &conn.shared.own_addresses()).await?;
     let (gate, handle) = Gate::responses(connected.io, conn.worker.gate_limits());
-    let (sender, link) = hyper::client::conn::http1::Builder::new()
-        .max_headers(conn.worker.header_lines())
-        .handshake::<_, OutBody>(TokioIo::new(gate))
-        .await
-        .map_err(|_| Fault::Closed)?;
-    // The task ends when the sender is dropped or the upstream closes; it owns nothing but the connection.
-    tokio::task::spawn_local(async move {
-        let _ = link.await;
-    });
-    Ok(Lease { sender, gate: handle, peer: connected.peer })
+    Ok(Lease { link: Link::new(gate), gate: handle, peer: connected.peer })
 }
 
 /// Names what went wrong between the request's first byte and the answer's head.
-fn failed(up: &UpSeen, gate: &Watch, error: hyper::Error) -> Stop {
+fn failed(up: &UpSeen, gate: &Watch, error: &SendError<Cut>) -> Stop {
     if let Some(violation) = gate.violation() {
         return Fault::Protocol { detail: violation.detail }.into();
     }
     if let Some(reason) = up.stray.get() {
         return Stop::refused(reason, "the body carries a placeholder, which belongs into its slot only");
     }
-    let cause = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Cut>());
-    match cause {
-        Some(Cut::Client) => Stop::ClientGone,
-        _ if error.is_parse() => Fault::Protocol { detail: "the answer's head cannot be read" }.into(),
-        _ => Fault::Closed.into(),
+    match error {
+        SendError::Body(Cut::Client) => Stop::ClientGone,
+        SendError::Head => Fault::Protocol { detail: "the answer's head cannot be read" }.into(),
+        SendError::Body(_) | SendError::Closed => Fault::Closed.into(),
     }
 }

@@ -34,8 +34,7 @@ use std::task::Poll;
 
 use ensage_policy::Reason;
 use ensage_policy::judge::{Route, SiteFit, Trial};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use http::{Request, Response};
 
 use body::Reply;
 pub(crate) use body::{Cut, OutBody};
@@ -52,6 +51,8 @@ pub(crate) use scan::McpSessions;
 use substitute::Caller;
 pub(crate) use substitute::creds_slot;
 
+use crate::h1::Incoming;
+
 /// One request and its answer. An error cuts the connection; everything else is an answer.
 pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
     let (mut head, body) = request.into_parts();
@@ -62,9 +63,9 @@ pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Resu
         match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
             Ok(prepared) => match prepared.release(x).await {
                 Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(&conn, x, stop, None, &head),
+                Err((x, stop)) => reply::refuse(&conn, x, stop, &head),
             },
-            Err(stop) => reply::refuse(&conn, x, stop, body.take(), &head),
+            Err(stop) => reply::refuse(&conn, x, stop, &head),
         };
     answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
 use ensage_audit::{Call, Draft, End, GenAi, Mcp, Seq};
 use ensage_policy::judge::Denial;
@@ -249,6 +250,16 @@ pub(crate) struct EndGuard {
 impl EndGuard {
     pub(crate) fn new(x: Box<Exchange>, loan: Loan) -> Self {
         Self { x, loan }
+    }
+
+    /// Goes on with a request whose answer came before its end.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.loan.poll_upload(cx)
+    }
+
+    /// The connection, where its request is still going out.
+    pub(crate) fn into_loan(self) -> Option<Box<Loan>> {
+        self.loan.is_lent().then(|| Box::new(self.loan))
     }
 
     /// The exchange, whose answer is another one after all.

@@ -6,9 +6,7 @@ use ensage_mcp::mcp::{Id, Kind, code};
 use ensage_policy::judge::{Denial, Form as Governed, Route};
 use ensage_policy::model::Enclave;
 use ensage_policy::{Class, Reason};
-use http::{HeaderValue, StatusCode, header};
-use hyper::Response;
-use hyper::body::Incoming;
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -90,7 +88,6 @@ pub(crate) fn refuse(
     conn: &Conn,
     mut x: Box<Exchange>,
     stop: Stop,
-    body: Option<Incoming>,
     head: &http::request::Parts,
 ) -> Result<Response<ReplyBody>, Cut> {
     let (denial, fault) = match stop {
@@ -106,9 +103,6 @@ pub(crate) fn refuse(
             return Err(Cut::Client);
         }
     };
-    if let Some(body) = body {
-        drain(body, head);
-    }
     let mut answer = answer(&x.form, x.call, &denial, fault, &x.asked_name());
     if x.refused(&denial, answer.status()).is_err() {
         let lost = Denial::new(Reason::AuditUnavailable, "the audit log cannot be written; try again later");
@@ -119,31 +113,6 @@ pub(crate) fn refuse(
     }
     conn.shared.count_refusal(denial.reason);
     Ok(answer)
-}
-
-/// Most bytes, and the longest time, that are read after an early refusal (design section 5).
-const DRAIN_BYTES_MAX: usize = 1024 * 1024;
-const DRAIN_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Reads what the client is still sending: were the connection closed on it, the client would see a reset and never
-/// the reason. A client that waits for `100 Continue` has sent nothing and must not be told to.
-fn drain(body: Incoming, head: &http::request::Parts) {
-    use http_body_util::BodyExt;
-    if head.headers.contains_key(header::EXPECT) {
-        return;
-    }
-    tokio::task::spawn_local(async move {
-        let mut body = body;
-        let mut left = DRAIN_BYTES_MAX;
-        let read = async {
-            while let Some(Ok(frame)) = body.frame().await {
-                let len = frame.data_ref().map_or(0, Bytes::len);
-                let Some(rest) = left.checked_sub(len) else { return };
-                left = rest;
-            }
-        };
-        let _ = tokio::time::timeout(DRAIN_WAIT, read).await;
-    });
 }
 
 fn fault_text(fault: &Fault) -> String {

@@ -14,13 +14,11 @@ use ensage_mcp::llm::Request;
 use ensage_mcp::llm::anthropic::{Framing, Observer, Seen};
 use ensage_mcp::mcp::{Message, Method};
 use ensage_policy::Reason;
-use http::{HeaderMap, HeaderName, Method as Verb, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode, header};
 use http_body::Body;
-use hyper::Response;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::body::{Cut, Exact, ReplyBody, Stream};
+use super::body::{Cut, Exact, First, ReplyBody, Stream};
 use super::exchange::Exchange;
 use super::forward::{Answer, Loan};
 use super::hold::Share;
@@ -29,6 +27,7 @@ use super::record::EndGuard;
 use super::reply::Stop;
 use super::scan::McpSessions;
 use crate::gate::trailer_passes;
+use crate::h1::Incoming;
 use crate::upstream::Fault;
 
 /// How the answer to a request must be read.
@@ -210,7 +209,7 @@ enum Rest {
     /// All of it is here.
     Whole(Bytes),
     /// More is to come.
-    Stream { body: Incoming, first: Vec<Bytes>, left: Option<u64> },
+    Stream { body: Incoming, first: First, left: Option<u64> },
 }
 
 /// Turns the upstream's answer into the client's.
@@ -223,9 +222,6 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     let length: Option<u64> =
         head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     hop_by_hop(&mut head.headers);
-    head.version = http::Version::HTTP_11;
-    // The reason phrase is kept there; it says nothing that the status does not, and could carry a reflected secret.
-    head.extensions.clear();
     if scrub.is_governed() && is_coded(&head.headers) {
         return Err(Fault::Response { detail: "it is coded although identity was asked for" }.into());
     }
@@ -254,7 +250,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         None => Some(at_once(&mut body, &mut stages).await),
         Some(_) => conn.patience.until(Instant::now() + wait, pin!(at_once(&mut body, &mut stages))).await,
     };
-    let (first, ended) = taken.ok_or(Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
+    let (mut first, ended) = taken.ok_or(Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
@@ -262,9 +258,8 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         let left = length.filter(|_| stages.keep_length());
         return Ok(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } });
     }
-    let mut first = first;
-    stages.finish(&mut first).map_err(|cut| broke(&loan, cut))?;
-    let all = joined(first);
+    stages.finish(&mut first.data).map_err(|cut| broke(&loan, cut))?;
+    let all = joined(first.data);
     if length.is_some() {
         // The length is known again, so the client gets one as it did from upstream.
         head.headers.insert(header::CONTENT_LENGTH, all.len().into());
@@ -278,9 +273,9 @@ const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// What came together with the head, through the stages. A short answer usually did: taken whole it keeps its length
 /// and needs one write to the log. Nothing is waited for, but for the end of what is held whole: whether its head may
 /// go out is known there only.
-async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(Vec<Bytes>, bool), Cut> {
+async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(First, bool), Cut> {
     let held = stages.held.is_some();
-    let mut out = Vec::new();
+    let mut first = First::default();
     let mut seen = 0;
     while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
@@ -290,18 +285,24 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(Vec<Bytes>
         })
         .await;
         match frame {
-            None => return Ok((out, false)),
-            Some(None) => return Ok((out, true)),
+            None => return Ok((first, false)),
+            Some(None) => return Ok((first, true)),
             Some(Some(Err(_))) => return Err(Cut::Upstream),
-            Some(Some(Ok(frame))) => {
-                // Trailers of an answer that is taken whole have no place to go: HTTP/1 sends none after a length.
-                let Ok(data) = frame.into_data() else { return Ok((out, true)) };
-                seen += data.len();
-                stages.feed(data, &mut out)?;
-            }
+            Some(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    seen += data.len();
+                    stages.feed(data, &mut first.data)?;
+                }
+                // What is held goes out with a length, and HTTP/1 has no place for trailers then.
+                Err(_) if held => return Ok((first, true)),
+                Err(frame) => {
+                    first.trailers = frame.into_trailers().ok();
+                    return Ok((first, false));
+                }
+            },
         }
     }
-    Ok((out, body.is_end_stream()))
+    Ok((first, body.is_end_stream()))
 }
 
 fn joined(parts: Vec<Bytes>) -> Bytes {
@@ -337,7 +338,8 @@ impl Prepared {
                 // A body that upstream sent in chunks goes on in chunks; nothing is added to its head.
                 let told = head.headers.contains_key(header::CONTENT_LENGTH) || all.is_empty();
                 let exact = if told { Exact::Told } else { Exact::Untold };
-                ReplyBody::whole(all, exact)
+                let bytes = (!all.is_empty()).then_some(all);
+                ReplyBody::Whole { bytes, exact, loan: end.into_loan() }
             }
             Rest::Stream { body, first, left } => {
                 ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))

@@ -11,8 +11,8 @@ use ensage_mcp::mcp::{self, BodyReader, Field, Message};
 use ensage_policy::Reason;
 use ensage_policy::judge::{Governed, RouteKind, Trial};
 use http::{HeaderMap, header};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use super::Asked;
@@ -23,6 +23,7 @@ use super::identify::{Conn, Member};
 use super::reply::{Form, Stop};
 use super::respond::{Expected, is_coded};
 use super::substitute;
+use crate::h1::Incoming;
 
 /// Reads what must be read of the body, and says what goes upstream.
 pub(super) async fn body(

@@ -1,6 +1,5 @@
 //! The inside of a CONNECT: its first bytes, TLS with the client, and the requests in it.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 
@@ -8,22 +7,19 @@ use bytes::{Bytes, BytesMut};
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
 use ensage_policy::{Reason, Scheme};
-use http::{HeaderValue, Method};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use http::{HeaderValue, Method, Request, Response};
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
 
 use super::body::ReplyBody;
-use super::connection::{Link, Tunnel, builder, unless_revoked};
+use super::connection::{Link, Tunnel, unless_revoked};
 use super::exchange::Exchange;
 use super::identify::{self, Client, Conn, Via};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use crate::gate::{Gate, Watch};
+use crate::h1::{self, Incoming};
 use crate::socket::Socket;
 
 /// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
@@ -184,7 +180,7 @@ fn tunnel_refused(link: &Link<'_>, authority: &Authority, stop: Stop) {
         x.member(member);
     }
     x.connect_target(authority);
-    let _ = reply::refuse(&conn, x, stop, None, &head);
+    let _ = reply::refuse(&conn, x, stop, &head);
 }
 
 /// Requests inside a tunnel, through the gate, until either side is done.
@@ -194,25 +190,22 @@ where
 {
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
-    let service = {
-        let conn = conn.clone();
-        service_fn(move |request: Request<Incoming>| Box::pin(super::exchange(conn.clone(), request)))
-    };
-    let mut served = builder(link.worker).serve_connection(TokioIo::new(gate), service);
-    if unless_revoked(&conn, poll_fn(|cx| served.poll_without_shutdown(cx))).await.is_none() {
-        return;
+    let service = |request: Request<Incoming>| super::exchange(conn.clone(), request);
+    if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, service)).await {
+        let (mut io, _) = served.io.into_parts();
+        told(&conn, served.unread, &mut io).await;
     }
-    let (mut io, _) = served.into_parts().io.into_inner().into_parts();
-    told(&conn, &mut io).await;
 }
 
-/// Answers what the gate refused, then closes in a way that lets the client read the answer.
-pub(super) async fn told<IO>(conn: &Rc<Conn>, io: &mut IO)
+/// Answers what the gate refused or what is `unread`, then closes in a way that lets the client read the answer.
+pub(super) async fn told<IO>(conn: &Rc<Conn>, unread: bool, io: &mut IO)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Some(violation) = conn.gate.violation() {
-        let answer = violated(conn, violation.kind.reason(), violation.detail);
+    let unread = unread.then_some((Reason::MalformedRequest, "the head of the request cannot be read"));
+    let refused = conn.gate.violation().map(|violation| (violation.kind.reason(), violation.detail)).or(unread);
+    if let Some((reason, detail)) = refused {
+        let answer = violated(conn, reason, detail);
         if let Some(bytes) = answer.filter(|_| conn.gate.may_tell()) {
             let _ = io.write_all(&bytes).await;
         }
@@ -230,11 +223,11 @@ fn violated(conn: &Rc<Conn>, reason: Reason, detail: &'static str) -> Option<Byt
     if let Client::Member(member) = &conn.client {
         x.member(member);
     }
-    let answer = reply::refuse(conn, x, Stop::refused(reason, detail), None, &head).ok()?;
+    let answer = reply::refuse(conn, x, Stop::refused(reason, detail), &head).ok()?;
     Some(plain(answer))
 }
 
-/// An answer of ours as bytes: hyper has already let go of the connection.
+/// An answer of ours as bytes: nothing is served on the connection any more.
 fn plain(mut answer: Response<ReplyBody>) -> Bytes {
     answer.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     let mut out = BytesMut::with_capacity(512);

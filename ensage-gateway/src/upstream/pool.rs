@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use ensage_policy::Scheme;
 use ensage_policy::authority::Authority;
-use hyper::client::conn::http1::SendRequest;
 use ipnet::IpNet;
 
+use super::dial::OriginIo;
 use crate::flow::OutBody;
-use crate::gate::Watch;
+use crate::gate::{Gate, Watch};
+use crate::h1;
 
 /// Most idle connections kept for one key; more are closed.
 const IDLE_MAX: usize = 32;
@@ -33,10 +34,10 @@ pub(crate) struct PoolKey {
     pub(crate) opened: Vec<IpNet>,
 }
 
-/// One connection: the sender, its response gate, and where it leads.
+/// One connection: its two directions, its response gate, and where it leads.
 pub(crate) struct Lease {
-    /// Hands requests to the connection's task.
-    pub(crate) sender: SendRequest<OutBody>,
+    /// Requests and answers.
+    pub(crate) link: h1::Link<Gate<OriginIo>, OutBody>,
     /// Told the method of each request before it is sent.
     pub(crate) gate: Watch,
     /// The address that was dialled.
@@ -58,7 +59,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(key)?;
         while let Some((lease, _)) = list.pop() {
-            if !lease.sender.is_closed() {
+            if lease.link.is_usable() {
                 return Some(lease);
             }
         }
@@ -68,7 +69,7 @@ impl Pool {
 
     /// Keeps a connection whose last answer is complete.
     pub(crate) fn give_back(&self, key: PoolKey, lease: Lease) {
-        if lease.sender.is_closed() {
+        if !lease.link.is_idle() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -81,7 +82,7 @@ impl Pool {
     /// Closes what has been idle for longer than `age`, or is closed already.
     pub(crate) fn sweep(&self, age: Duration) {
         self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|(lease, since)| !lease.sender.is_closed() && since.elapsed() < age);
+            list.retain(|(lease, since)| lease.link.is_usable() && since.elapsed() < age);
             !list.is_empty()
         });
     }

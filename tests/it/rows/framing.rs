@@ -154,7 +154,8 @@ fn b3_a_broken_chunk_never_becomes_a_whole_message() {
         let got = String::from_utf8_lossy(got).to_lowercase();
         let whole = got.contains("\r\n0\r\n") || got.contains("smuggled") || got.contains("authorization");
         assert!(!whole, "connection {n}: {got}");
-        assert_eq!(got.matches(" http/1.1\r\n").count(), 1, "connection {n}: {got}");
+        // None at all where the broken chunk came together with the head.
+        assert!(got.matches(" http/1.1\r\n").count() <= 1, "connection {n}: {got}");
     }
 }
 

@@ -1,0 +1,23 @@
+//! HTTP/1.1 behind the gate: heads and bodies between bytes and the types of `http`, both directions.
+//!
+//! The [gate](crate::gate) has read every byte before this module does and lets nothing through that is not strict, so
+//! what is here need not judge: it cuts heads and bodies out of the stream, and writes them. It owns no task and no
+//! channel; an exchange reads the client's body, writes to its upstream and reads the answer in one future, and the
+//! head of a short answer leaves together with its body.
+//!
+//! ```text
+//! serve   client   read head ─▶ service ─▶ write head and body ─▶ next
+//! Link    upstream write head and body, read head ─▶ body
+//! ```
+
+mod body;
+mod chunk;
+mod head;
+mod line;
+mod link;
+mod out;
+mod serve;
+
+pub(crate) use body::Incoming;
+pub(crate) use link::{Link, SendError};
+pub(crate) use serve::{Driven, serve};
