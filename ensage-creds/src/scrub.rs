@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter};
 use zeroize::Zeroizing;
 
@@ -64,9 +64,9 @@ impl Patterns {
         let mut count = 0;
         let mut broken: Vec<HeaderName> = headers.keys().filter(|name| self.names(name)).cloned().collect();
         count += broken.len();
-        let finders: Vec<Finder<'_>> = self.all.iter().map(|pattern| Finder::new(pattern.secret.as_slice())).collect();
-        for (name, value) in headers.iter_mut() {
-            let Some((clean, found)) = self.scrub_value(&finders, value.as_bytes()) else { continue };
+        let shortest = self.all.iter().map(|pattern| pattern.secret.len()).min().unwrap_or(usize::MAX);
+        for (name, value) in headers.iter_mut().filter(|(_, value)| value.len() >= shortest) {
+            let Some((clean, found)) = self.scrub_value(value.as_bytes()) else { continue };
             count += found;
             match HeaderValue::from_bytes(&clean) {
                 Ok(clean) => *value = clean,
@@ -86,8 +86,8 @@ impl Patterns {
     }
 
     /// The value without its secrets, and how many there were; `None` if there were none.
-    fn scrub_value(&self, finders: &[Finder<'_>], value: &[u8]) -> Option<(Vec<u8>, usize)> {
-        let raw = || finders.iter().any(|finder| finder.find(value).is_some());
+    fn scrub_value(&self, value: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let raw = || self.all.iter().any(|pattern| memmem::find(value, &pattern.secret).is_some());
         if memchr(b'%', value).is_none() && !raw() {
             return None;
         }

@@ -20,6 +20,7 @@ pub mod session;
 mod socket;
 pub mod state;
 mod telemetry;
+mod timer;
 mod upstream;
 mod worker;
 

@@ -51,18 +51,20 @@ pub(crate) struct Ready {
 }
 
 impl Rooms {
-    /// The secret of `credential` and the patterns of all that bind the host, from the vault or as they were.
+    /// The secret of `credential` and the patterns of all that bind the host, from the vault or as they were; all of
+    /// them are of the policy `generation`.
     ///
     /// # Errors
     /// The secret that should be put in is not available.
     pub(crate) fn ready(
         &self,
         shared: &Shared,
+        generation: u64,
         credential: Option<&Arc<Credential>>,
         token: Option<&str>,
         bound: &[&Arc<Credential>],
     ) -> Result<Rc<Ready>, Unavailable> {
-        let (epoch, generation) = (shared.vault_epoch(), shared.policy().generation);
+        let epoch = shared.vault_epoch();
         let is_asked = |(put_in, spelled, all): &ReadyKey| {
             put_in.as_ref() == credential.map(|c| &c.name)
                 && spelled.as_deref() == token
@@ -161,7 +163,7 @@ impl Worker {
             if room.session.life() != Life::Open {
                 return false;
             }
-            room.pool.sweep(age);
+            room.pool.sweep(SWEEP_EVERY, age);
             true
         });
     }

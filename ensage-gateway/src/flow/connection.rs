@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
@@ -177,9 +177,9 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();
-    let service = async |request: Request<Incoming>| match *request.method() {
-        Method::CONNECT => connect(&conn, request, &asked),
-        _ => super::exchange(conn.clone(), request).await,
+    let service = async |head: http::request::Parts, body: Incoming| match head.method {
+        Method::CONNECT => connect(&conn, &head, &asked),
+        _ => super::exchange(&conn, head, body).await,
     };
     // A revocation leaves nothing to say.
     let served = unless_revoked(&conn, h1::serve(gate, service)).await??;
@@ -205,19 +205,18 @@ pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Outp
 /// malformed, or where no enclave is known: agents wait for ever on a refused CONNECT, so the rest is told inside.
 fn connect(
     conn: &Rc<Conn>,
-    request: Request<Incoming>,
+    head: &http::request::Parts,
     asked: &Rc<RefCell<Option<Tunnel>>>,
 ) -> Result<Response<Reply>, Cut> {
-    let (head, _) = request.into_parts();
-    let mut x = Exchange::begin(conn, &head);
-    let answer = match allowed(conn, &mut x, &head) {
+    let mut x = Exchange::begin(conn, head);
+    let answer = match allowed(conn, &mut x, head) {
         Ok(tunnel) => {
             asked.replace(Some(tunnel));
             x.tunnelled();
             conn.gate.open();
             Response::new(ReplyBody::whole(Bytes::new(), Exact::Told))
         }
-        Err(stop) => reply::refuse(conn, x, stop, &head)?,
+        Err(stop) => reply::refuse(conn, x, stop, head)?,
     };
     Ok(answer.map(|body| Reply::new(body, &conn.gate)))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use ensage_audit::{Alarm, Draft, Fragment, Seq};
 use ensage_mcp::mcp::Message;
@@ -137,6 +137,12 @@ impl Exchange {
             facts,
             state: State::Open,
         })
+    }
+
+    /// When it began, to the millisecond.
+    pub(crate) fn time(&self) -> SystemTime {
+        let (seconds, nanos) = self.call.get_timestamp().map_or((0, 0), |begun| begun.to_unix());
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
     }
 
     /// The session is known.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::reply::Stop;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
 use crate::h1::{Incoming, Link, SendError};
-use crate::upstream::{Dialer, Fault, Lease, Pool, PoolKey};
+use crate::upstream::{Dialer, Fault, Lane, Lease, PoolKey};
 
 /// The head of an answer, its body unread.
 pub(crate) struct Answer {
@@ -31,22 +32,22 @@ pub(crate) struct Answer {
 impl Answer {
     /// The address that was dialled.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.loan.lent.as_ref().map(|(lease, _)| lease.peer)
+        self.loan.lent.as_ref().map(|lease| lease.peer)
     }
 }
 
 /// A connection in use. Dropped without [`Loan::done`] it is closed, which cancels the upstream request.
 pub(crate) struct Loan {
-    lent: Option<(Lease, PoolKey)>,
-    pool: Pool,
+    lent: Option<Lease>,
+    lane: Rc<Lane>,
 }
 
 impl Loan {
     /// The answer is complete: the connection may serve the next request of this session, unless this one's body is
     /// still under way.
     pub(crate) fn done(&mut self) {
-        if let Some((lease, key)) = self.lent.take_if(|(lease, _)| lease.link.is_idle()) {
-            self.pool.give_back(key, lease);
+        if let Some(lease) = self.lent.take_if(|lease| lease.link.is_idle()) {
+            self.lane.give_back(lease);
         }
     }
 
@@ -58,14 +59,14 @@ impl Loan {
     /// Goes on with a body that is still under way. The connection is closed with the loan.
     pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.lent {
-            Some((lease, _)) => lease.link.poll_rest(cx),
+            Some(lease) => lease.link.poll_rest(cx),
             None => Poll::Ready(()),
         }
     }
 
     /// What the response gate refused, if it refused something.
     pub(crate) fn violation(&self) -> Option<&'static str> {
-        self.lent.as_ref().and_then(|(lease, _)| lease.gate.violation()).map(|v| v.detail)
+        self.lent.as_ref().and_then(|lease| lease.gate.violation()).map(|v| v.detail)
     }
 }
 
@@ -81,15 +82,18 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     })?;
     let limit = x.policy.limits.upstream_head_timeout;
     let shown = Instant::now() + SHOWN_AFTER;
-    let lease = match member.pool.take(&key) {
+    let lane = member.pool.lane(&key);
+    let lease = match lane.take() {
         Some(lease) => lease,
         // Boxed: it is seldom needed, and larger than all the rest.
         None => until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??,
     };
     lease.gate.expect(Asked::from(request.method()));
-    match answered(conn, x, shown, limit, lease.link.send(request)).await? {
+    lease.link.ask(request);
+    let answered = answered(conn, x, shown, limit, pin!(lease.link.answer())).await?;
+    match answered {
         Ok(response) => {
-            let loan = Loan { lent: Some((lease, key)), pool: member.pool.clone() };
+            let loan = Loan { lent: Some(lease), lane };
             Ok(Answer { response, loan, scrub })
         }
         Err(error) => Err(failed(&x.up, &lease.gate, &error)),
@@ -118,9 +122,8 @@ async fn answered<T>(
     x: &mut Exchange,
     shown: Instant,
     limit: Duration,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stop> {
-    let mut work = pin!(work);
     let due = Instant::now() + limit;
     if shown < due && x.is_launched() {
         if let Some(done) = conn.patience.until(shown, work.as_mut()).await {

@@ -34,7 +34,7 @@ use std::task::Poll;
 
 use ensage_policy::Reason;
 use ensage_policy::judge::{Route, SiteFit, Trial};
-use http::{Request, Response};
+use http::Response;
 
 use body::Reply;
 pub(crate) use body::{Cut, OutBody};
@@ -54,18 +54,21 @@ pub(crate) use substitute::creds_slot;
 use crate::h1::Incoming;
 
 /// One request and its answer. An error cuts the connection; everything else is an answer.
-pub(crate) async fn exchange(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Reply>, Cut> {
-    let (mut head, body) = request.into_parts();
-    let mut x = Exchange::begin(&conn, &head);
+pub(crate) async fn exchange(
+    conn: &Rc<Conn>,
+    mut head: http::request::Parts,
+    body: Incoming,
+) -> Result<Response<Reply>, Cut> {
+    let mut x = Exchange::begin(conn, &head);
     let mut body = Some(body);
-    let judged = unwinding(pin!(judged(&conn, &mut x, &mut head, &mut body))).await;
+    let judged = unwinding(pin!(judged(conn, &mut x, &mut head, &mut body))).await;
     let answer =
         match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
             Ok(prepared) => match prepared.release(x).await {
                 Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(&conn, x, stop, &head),
+                Err((x, stop)) => reply::refuse(conn, x, stop, &head),
             },
-            Err(stop) => reply::refuse(&conn, x, stop, &head),
+            Err(stop) => reply::refuse(conn, x, stop, &head),
         };
     answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
 }
@@ -111,7 +114,7 @@ async fn judged(
 
     // What: which entry of the enclave governs this request, and what its head carries as credential.
     let sites = substitute::sites(&policy, &enclave, &target);
-    let finding = substitute::examine_head(conn, &x.generation, head, &member, &sites);
+    let finding = substitute::examine_head(conn, x, head, &member, &sites);
     x.carries(&finding);
     let route = request::untainted(conn, x)
         .and_then(|()| trial.head(&request::facts(head, &target, &finding)).map_err(Stop::from));
@@ -133,7 +136,7 @@ async fn judged(
     x.launch()?;
     let (method, content) = (head.method.clone(), x.content());
     conn.watchman.begin(Running { member: member.clone(), method, target, finding, content });
-    if conn.shared.generation().policy.generation != x.policy.generation {
+    if conn.shared.generation_number() != x.policy.generation {
         // The policy changed while the body came in; from here on the watchman sees every change.
         conn.watchman.judge_again(&conn.shared)?;
     }

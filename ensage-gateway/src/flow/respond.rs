@@ -27,7 +27,7 @@ use super::record::EndGuard;
 use super::reply::Stop;
 use super::scan::McpSessions;
 use crate::gate::trailer_passes;
-use crate::h1::Incoming;
+use crate::h1::{Incoming, tell_length};
 use crate::upstream::Fault;
 
 /// How the answer to a request must be read.
@@ -262,7 +262,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     let all = joined(first.data);
     if length.is_some() {
         // The length is known again, so the client gets one as it did from upstream.
-        head.headers.insert(header::CONTENT_LENGTH, all.len().into());
+        tell_length(&mut head.headers, all.len() as u64);
     }
     Ok(Prepared { head, stages, loan, rest: Rest::Whole(all) })
 }

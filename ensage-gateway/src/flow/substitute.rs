@@ -24,6 +24,7 @@ use super::reply::Stop;
 use super::request::Target;
 use super::respond::{Expected, hop_by_hop};
 use crate::gateway::Generation;
+use crate::h1::tell_length;
 use crate::upstream::PoolKey;
 use crate::worker::Ready;
 
@@ -61,16 +62,16 @@ fn creds_site<'a>(site: &'a SiteFit, slots: &'a [Slot]) -> Site<'a> {
 /// vault is looked at once more before it is called unknown.
 pub(crate) fn examine_head(
     conn: &Conn,
-    generation: &Generation,
+    x: &Exchange,
     head: &http::request::Parts,
     member: &Member,
     sites: &[SiteFit],
 ) -> CredentialFinding {
-    let sites = creds_sites(generation, sites);
+    let (sites, now) = (creds_sites(&x.generation, sites), x.time());
     let (who, table) = (who(member), &conn.shared.placeholders);
-    let mut found = examine(head, &who, &sites, table, SystemTime::now());
+    let mut found = examine(head, &who, &sites, table, now);
     if matches!(found, Finding::Misuse { misuse: Misuse::Unknown, .. }) && conn.shared.refresh_vault() {
-        found = examine(head, &who, &sites, table, SystemTime::now());
+        found = examine(head, &who, &sites, table, now);
     }
     match found {
         Finding::Bare => CredentialFinding::Bare,
@@ -121,7 +122,7 @@ pub(crate) fn misplaced(
 ) -> Option<Taint> {
     let path = RequestPath::parse("/").ok()?;
     let sites = ensage_policy::judge::sites(&x.policy, enclave, authority, &path);
-    match examine_head(conn, &x.generation, head, member, &sites) {
+    match examine_head(conn, x, head, member, &sites) {
         CredentialFinding::Misuse { reason, credential } => Some(Taint { reason, credential }),
         // A slot of a CONNECT is no slot: nothing of its head goes anywhere.
         CredentialFinding::Placeholder { credential, .. } => {
@@ -267,16 +268,9 @@ pub(super) fn outbound(
         drop_stray_mcp(&mut headers, &x.expected);
     }
     if let OutBody::Judged(judged) = &body {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(judged.len()));
+        tell_length(&mut headers, judged.len() as u64);
     }
     let ready = secret(caller, x, &permit, token.as_deref(), &mut headers)?;
-    let key = PoolKey {
-        authority: permit.authority().clone(),
-        scheme: permit.scheme(),
-        credential: filled_slot(permit.fill()).map(|(c, _)| c.name.clone()),
-        generation: x.policy.generation,
-        opened: permit.addresses().to_vec(),
-    };
     // What was judged, path and query, are these very bytes.
     let Some(uri) = std::mem::take(&mut head.uri).into_parts().path_and_query.map(Uri::from) else {
         return Err(Stop::refused(Reason::MalformedRequest, "the request target cannot be read"));
@@ -285,6 +279,13 @@ pub(super) fn outbound(
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
+    let key = PoolKey {
+        authority: permit.authority().clone(),
+        scheme: permit.scheme(),
+        credential: filled_slot(permit.fill()).map(|(c, _)| c.name.clone()),
+        generation: x.policy.generation,
+        opened: permit.into_addresses(),
+    };
     let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
     Ok(Outbound { request, key, scrub })
 }
@@ -360,7 +361,7 @@ fn secret(
     if bound.is_empty() {
         return Ok(None);
     }
-    let ready = member.rooms.ready(&conn.shared, filled.map(|(c, _)| c), token, &bound);
+    let ready = member.rooms.ready(&conn.shared, x.policy.generation, filled.map(|(c, _)| c), token, &bound);
     let Some((credential, slot)) = filled else {
         if let Some(first) = bound.first() {
             x.credential(&first.name, action);

@@ -190,7 +190,7 @@ where
 {
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
-    let service = |request: Request<Incoming>| super::exchange(conn.clone(), request);
+    let service = |head, body: Incoming| super::exchange(&conn, head, body);
     if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, service)).await {
         let (mut io, _) = served.io.into_parts();
         told(&conn, served.unread, &mut io).await;

@@ -1,7 +1,6 @@
 //! The gate as a stream: inspects what its inner stream reads, in place, and passes writes through.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,10 +8,11 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::inspect::{Asked, Inspector, Stop};
 use super::{Kind, Limits, Violation, Waits};
+use crate::timer::Timer;
 
 /// Where the inspected direction of a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,8 @@ impl Watch {
     }
 
     /// Says that one more request has its whole answer (or never gets one). Each shown request needs it once:
-    /// until then a refusal behind it, and what follows a CONNECT or upgrade, is held back.
+    /// until then a refusal behind it, and what follows a CONNECT or upgrade, is held back. Then whoever reads the
+    /// gate must read on: the time that it may be idle runs from there.
     pub fn answered(&self) {
         self.shared.answered.set(self.shared.answered.get().saturating_add(1));
         self.shared.answered_at.set(Some(Instant::now()));
@@ -145,7 +146,7 @@ impl Watch {
     }
 }
 
-/// A stream whose reads are inspected: hyper reads from it only what is strict HTTP/1.
+/// A stream whose reads are inspected: what is read from it is strict HTTP/1.
 #[derive(Debug)]
 pub struct Gate<IO> {
     io: IO,
@@ -155,8 +156,7 @@ pub struct Gate<IO> {
     carried: BytesMut,
     waits: Waits,
     waiting: Option<Waiting>,
-    /// One timer for the connection's life; it is set anew only when it rings, or for an earlier deadline.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     /// The idle time ran out.
     expired: bool,
 }
@@ -190,7 +190,8 @@ impl<IO> Gate<IO> {
         let shared = Rc::new(Shared::new());
         let watch = Watch { shared: Rc::clone(&shared) };
         let carried = BytesMut::new();
-        let gate = Self { io, inspector, shared, carried, waits, waiting: None, timer: None, expired: false };
+        let gate =
+            Self { io, inspector, shared, carried, waits, waiting: None, timer: Timer::default(), expired: false };
         (gate, watch)
     }
 
@@ -260,28 +261,17 @@ impl<IO> Gate<IO> {
 
     /// Nothing came: waits for the deadline that holds now.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let Some((wait, due)) = self.due() else { return Poll::Pending };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            if timer.deadline() > due || timer.is_elapsed() {
-                timer.as_mut().reset(due);
+        let Some((wait, due)) = self.due() else { return Poll::Pending };
+        ready!(self.timer.poll(due, cx));
+        match wait {
+            Wait::HeadRest => {
+                self.inspector.refuse(Kind::ClientTimeout, "the head did not end in time");
+                self.publish();
+                self.end(cx)
             }
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() < due {
-                continue; // It rang for an earlier wait, whose end has come since.
-            }
-            match wait {
-                Wait::HeadRest => {
-                    self.inspector.refuse(Kind::ClientTimeout, "the head did not end in time");
-                    self.publish();
-                    return self.end(cx);
-                }
-                Wait::Anything if self.shared.answered.get() >= self.inspector.heads() => {
-                    self.expired = true;
-                    return Poll::Ready(Ok(()));
-                }
-                // An exchange is in flight, and how long it takes is not ours to say.
-                Wait::Anything => self.waiting = None,
+            Wait::Anything => {
+                self.expired = true;
+                Poll::Ready(Ok(()))
             }
         }
     }
@@ -294,23 +284,21 @@ impl<IO> Gate<IO> {
         let (wait, longest) = if self.inspector.is_in_head() {
             (Wait::HeadRest, self.waits.head_timeout?)
         } else {
-            let idle = self.waits.idle_timeout?;
+            // How long an exchange takes that is in flight is not ours to say.
+            let idle = self.waits.idle_timeout.filter(|_| self.shared.answered.get() >= self.inspector.heads())?;
             // Who has never asked for anything is not kept alive for long: the slot is somebody else's.
             let first = self.waits.head_timeout.filter(|_| self.inspector.heads() == 0);
             (Wait::Anything, first.map_or(idle, |first| first.min(idle)))
         };
         let heads = self.inspector.heads();
-        let since = match self.waiting {
-            Some(w) if w.heads == heads && w.wait == wait => w.since,
+        let since = match (wait, self.shared.answered_at.get(), self.waiting) {
+            (Wait::Anything, Some(answered), _) => answered,
+            (_, _, Some(w)) if w.heads == heads && w.wait == wait => w.since,
             _ => {
                 let since = Instant::now();
                 self.waiting = Some(Waiting { heads, wait, since });
                 since
             }
-        };
-        let since = match (wait, self.shared.answered_at.get()) {
-            (Wait::Anything, Some(answered)) => since.max(answered),
-            _ => since,
         };
         Some((wait, since.checked_add(longest)?))
     }
@@ -351,7 +339,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
                 From::Carried
             };
             if buf.filled().len() == before {
-                break; // The peer has ended its stream; hyper knows what that means here.
+                break; // The peer has ended its stream; the reader knows what that means here.
             }
             if this.inspect(buf, before, from) > 0 {
                 break;

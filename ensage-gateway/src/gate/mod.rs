@@ -1,9 +1,9 @@
-//! The head gate: every raw HTTP/1 head and chunk header is strict RFC 9112, or hyper never sees its end.
+//! The head gate: every raw HTTP/1 head and chunk header is strict RFC 9112, or no reader ever sees its end.
 //!
-//! hyper hands its service a cleaned message: CL+TE as TE alone, equal lengths as one, bare LF as CRLF, `/a#b` as
-//! `/a`. What must be refused is gone by then. So a [`Gate`] lies between TLS and hyper, in both directions: an
-//! [`Inspector`] reads along, and at the first byte that is not strict the stream ends for hyper. The gate copies
-//! nothing and changes nothing.
+//! A reader that makes messages of bytes cleans them: CL+TE to TE alone, equal lengths to one, bare LF to CRLF, `/a#b`
+//! to `/a`. What must be refused is gone by then. So a [`Gate`] lies between TLS and whoever reads HTTP, in both
+//! directions: an [`Inspector`] reads along, and at the first byte that is not strict the stream ends for the reader.
+//! The gate copies nothing and changes nothing.
 //!
 //! # Use
 //!
@@ -11,10 +11,9 @@
 //! use ensage_gateway::gate::{Gate, Limits, Waits};
 //! # async fn serve(tls: tokio::net::TcpStream) {
 //! let (gate, watch) = Gate::requests(tls, Limits::default(), Waits::default());
-//! // hyper serves `gate`; for each request the service says when it is answered:
+//! // the server reads `gate`; for each request it says when that is answered, and reads on:
 //! watch.answered();
-//! // and when hyper's connection has ended, well or not (a head that was cut ends it with an error, so
-//! // `poll_without_shutdown` and `into_parts`, never `without_shutdown`, which loses the stream then):
+//! // and when nothing more comes:
 //! if let Some(violation) = watch.violation() {
 //!     eprintln!("{} at byte {}", violation.detail, violation.offset);
 //! }
@@ -120,7 +119,7 @@ impl Kind {
     }
 }
 
-/// The first fault of a stream; nothing from it on is shown to hyper.
+/// The first fault of a stream; nothing from it on is shown to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail} at byte {offset}")]
 pub struct Violation {

@@ -153,6 +153,11 @@ impl Shared {
         self.current.load_full()
     }
 
+    /// Which generation is in force, or will be in a moment.
+    pub(crate) fn generation_number(&self) -> u64 {
+        self.generations.load(Ordering::Acquire)
+    }
+
     /// The policy of this moment.
     pub(crate) fn policy(&self) -> Arc<Policy> {
         self.current.load().policy.clone()

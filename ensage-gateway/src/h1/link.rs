@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, Bytes};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -42,6 +42,7 @@ where
         let origin = Origin {
             line: Line::new(io),
             out: Out::default(),
+            asked: Method::GET,
             upload: None,
             persistence: Persistence::KeepAlive,
             deaf: false,
@@ -50,34 +51,37 @@ where
         Self { origin: Rc::new(RefCell::new(origin)) }
     }
 
-    /// Sends a request, and returns when the head of its answer is there; its body may still be under way, and goes on
-    /// as the answer is read.
-    ///
-    /// # Errors
-    /// [`SendError`]; the connection is of no use any more.
-    pub(crate) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, SendError<B::Error>> {
+    /// Takes a request; [`Self::answer`] sends it.
+    pub(crate) fn ask(&self, request: Request<B>) {
         let (head, body) = request.into_parts();
         let mut fields = head.headers;
         let framing = match body.is_end_stream() {
             true => Framing::None,
             false => Framing::told(&mut fields, body.size_hint().exact(), true),
         };
-        {
-            let mut origin = self.origin.borrow_mut();
-            let out = origin.out.buffer();
-            write_request(out, &head.method, &head.uri, &fields);
-            out.put_slice(b"\r\n");
-            origin.upload = (framing != Framing::None).then_some(Upload { body, framing });
-        }
+        let mut origin = self.origin.borrow_mut();
+        let out = origin.out.buffer();
+        write_request(out, &head.method, &head.uri, &fields);
+        out.put_slice(b"\r\n");
+        origin.upload = (framing != Framing::None).then_some(Upload { body, framing });
+        origin.asked = head.method;
+    }
+
+    /// Sends what was [asked](Self::ask), and returns when the head of its answer is there; the request's body may still
+    /// be under way, and goes on as the answer is read.
+    ///
+    /// # Errors
+    /// [`SendError`]; the connection is of no use any more.
+    pub(crate) async fn answer(&self) -> Result<Response<Incoming>, SendError<B::Error>> {
         loop {
             let bytes = poll_fn(|cx| self.origin.borrow_mut().poll_answer(cx)).await?;
-            let answer = head::response(&bytes, &head.method).ok_or(SendError::Head)?;
+            let mut origin = self.origin.borrow_mut();
+            let answer = head::response(&bytes, &origin.asked).ok_or(SendError::Head)?;
             let status = answer.parts.status;
             // Interim answers end nothing; the gate bounds their number.
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                 continue;
             }
-            let mut origin = self.origin.borrow_mut();
             origin.line.content = answer.content;
             origin.persistence = answer.persistence;
             let body = match answer.content {
@@ -122,6 +126,8 @@ struct Upload<B> {
 struct Origin<IO, B: Body> {
     line: Line<IO>,
     out: Out,
+    /// The method of the request that is being answered.
+    asked: Method,
     upload: Option<Upload<B>>,
     persistence: Persistence,
     /// It reads no more. What it has said may still be read.

@@ -20,4 +20,5 @@ mod serve;
 
 pub(crate) use body::Incoming;
 pub(crate) use link::{Link, SendError};
+pub(crate) use out::tell_length;
 pub(crate) use serve::{Driven, serve};

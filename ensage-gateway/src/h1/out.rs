@@ -41,7 +41,7 @@ impl Framing {
     pub(super) fn told(fields: &mut HeaderMap, exact: Option<u64>, chunks: bool) -> Self {
         match exact {
             Some(length) => {
-                fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                tell_length(fields, length);
                 if length == 0 { Self::None } else { Self::Length(length) }
             }
             None if chunks => {
@@ -54,6 +54,14 @@ impl Framing {
                 Self::UntilClose
             }
         }
+    }
+}
+
+/// Says how long a body is, where its head does not say so already.
+pub(crate) fn tell_length(fields: &mut HeaderMap, length: u64) {
+    let said = fields.get(CONTENT_LENGTH).and_then(|said| said.to_str().ok()).and_then(|said| said.parse().ok());
+    if said != Some(length) {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

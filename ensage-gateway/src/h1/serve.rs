@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use http::header::{CONNECTION, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,7 +48,7 @@ pub(crate) struct Served<IO> {
 pub(crate) async fn serve<IO, S, F, B, E>(io: IO, mut service: S) -> Option<Served<IO>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: FnMut(Request<Incoming>) -> F,
+    S: FnMut(request::Parts, Incoming) -> F,
     F: Future<Output = Result<Response<B>, E>>,
     B: Driven,
 {
@@ -65,7 +65,7 @@ where
             _ => Incoming::new(client.clone()),
         };
         let answer = {
-            let mut work = pin!(service(Request::from_parts(parts, body)));
+            let mut work = pin!(service(parts, body));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(answer.ok()),
                 Poll::Pending => client.borrow_mut().poll_gone(cx).map(|()| None),

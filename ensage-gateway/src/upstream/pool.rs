@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ensage_policy::Scheme;
 use ensage_policy::authority::Authority;
@@ -44,46 +44,55 @@ pub(crate) struct Lease {
     pub(crate) peer: SocketAddr,
 }
 
-/// Each with the moment it became idle, the newest last.
-type Idle = HashMap<PoolKey, Vec<(Lease, Instant)>>;
-
 /// The idle connections of one session; single-threaded like everything of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
-    idle: Rc<RefCell<Idle>>,
+    lanes: Rc<RefCell<HashMap<PoolKey, Rc<Lane>>>>,
+}
+
+/// The idle connections of one key.
+#[derive(Default)]
+pub(crate) struct Lane {
+    /// The newest last, each with how many sweeps it has seen.
+    idle: RefCell<Vec<(Lease, u32)>>,
 }
 
 impl Pool {
-    /// The most recently used connection that is still usable.
-    pub(crate) fn take(&self, key: &PoolKey) -> Option<Lease> {
-        let mut idle = self.idle.borrow_mut();
-        let list = idle.get_mut(key)?;
-        while let Some((lease, _)) = list.pop() {
-            if lease.link.is_usable() {
-                return Some(lease);
-            }
+    /// Where the connections of this key are.
+    pub(crate) fn lane(&self, key: &PoolKey) -> Rc<Lane> {
+        let mut lanes = self.lanes.borrow_mut();
+        if let Some(lane) = lanes.get(key) {
+            return lane.clone();
         }
-        idle.remove(key);
-        None
+        lanes.entry(key.clone()).or_default().clone()
+    }
+
+    /// Closes what would be idle for longer than `age` at the next sweep, and what is closed already; called `every`
+    /// so often.
+    pub(crate) fn sweep(&self, every: Duration, age: Duration) {
+        self.lanes.borrow_mut().retain(|_, lane| {
+            let mut idle = lane.idle.borrow_mut();
+            idle.retain_mut(|(lease, sweeps)| {
+                *sweeps = sweeps.saturating_add(1);
+                every.saturating_mul(*sweeps) < age && lease.link.is_usable()
+            });
+            !idle.is_empty() || Rc::strong_count(lane) > 1
+        });
+    }
+}
+
+impl Lane {
+    /// The most recently used connection that is still usable.
+    pub(crate) fn take(&self) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        std::iter::from_fn(|| idle.pop()).map(|(lease, _)| lease).find(|lease| lease.link.is_usable())
     }
 
     /// Keeps a connection whose last answer is complete.
-    pub(crate) fn give_back(&self, key: PoolKey, lease: Lease) {
-        if !lease.link.is_idle() {
-            return;
-        }
+    pub(crate) fn give_back(&self, lease: Lease) {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(key).or_default();
-        if list.len() < IDLE_MAX {
-            list.push((lease, Instant::now()));
+        if idle.len() < IDLE_MAX && lease.link.is_idle() {
+            idle.push((lease, 0));
         }
-    }
-
-    /// Closes what has been idle for longer than `age`, or is closed already.
-    pub(crate) fn sweep(&self, age: Duration) {
-        self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|(lease, since)| lease.link.is_usable() && since.elapsed() < age);
-            !list.is_empty()
-        });
     }
 }

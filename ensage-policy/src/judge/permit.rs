@@ -96,6 +96,11 @@ impl HeadPermit {
         &self.addresses
     }
 
+    /// The same, out of a proof that has served.
+    pub fn into_addresses(self) -> Vec<IpNet> {
+        self.addresses
+    }
+
     /// What was judged on the way.
     pub fn steps(&self) -> &[Taken] {
         &self.steps

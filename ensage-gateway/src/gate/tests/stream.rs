@@ -1,15 +1,15 @@
-//! The gate as a stream, under the real hyper.
+//! The gate as a stream: under our own server towards clients, under hyper's client towards upstreams.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::gate::{Gate, Phase, Waits, Watch};
+use crate::h1::{self, Driven, Incoming};
 
 const GET: &str = "GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -40,34 +41,48 @@ async fn serve(io: DuplexStream, waits: Waits, go: Rc<Notify>, connect: StatusCo
     let (gate, watch) = Gate::requests(io, SMALL, waits);
     let targets = Rc::new(RefCell::new(Vec::new()));
     let bodies = Rc::new(RefCell::new(Vec::new()));
-    let service = service_fn(|request: Request<Incoming>| {
-        let (targets, bodies, watch, go) = (targets.clone(), bodies.clone(), watch.clone(), go.clone());
-        Box::pin(async move {
-            let (head, body) = request.into_parts();
-            targets.borrow_mut().push(head.uri.to_string());
-            let connects = head.method == http::Method::CONNECT;
-            if head.uri.path() == "/wait" {
-                go.notified().await;
-            }
-            let read = body.collect().await.map(|b| b.to_bytes().len()).ok();
-            bodies.borrow_mut().push(read);
-            let status = match read {
-                _ if connects => connect,
-                Some(_) => StatusCode::OK,
-                None => StatusCode::BAD_REQUEST,
-            };
-            watch.answered();
-            Ok::<_, Infallible>(Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap())
-        })
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    let mut connection = builder.max_headers(128).auto_date_header(false).serve_connection(TokioIo::new(gate), service);
-    let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let parts = connection.into_parts();
-    let (mut io, early) = parts.io.into_inner().into_parts();
+    let service = async |head: http::request::Parts, body: Incoming| {
+        targets.borrow_mut().push(head.uri.to_string());
+        let connects = head.method == http::Method::CONNECT;
+        if head.uri.path() == "/wait" {
+            go.notified().await;
+        }
+        let read = body.collect().await.map(|b| b.to_bytes().len()).ok();
+        bodies.borrow_mut().push(read);
+        let status = match read {
+            _ if connects => connect,
+            Some(_) => StatusCode::OK,
+            None => StatusCode::BAD_REQUEST,
+        };
+        watch.answered();
+        Ok::<_, Infallible>(Response::builder().status(status).body(Nothing).unwrap())
+    };
+    let served = h1::serve(gate, service).await.unwrap();
+    let (mut io, early) = served.io.into_parts();
     io.shutdown().await.unwrap();
-    let unread = parts.read_buf;
-    Served { targets: targets.take(), bodies: bodies.take(), watch, early, unread }
+    Served { targets: targets.take(), bodies: bodies.take(), watch, early, unread: served.read }
+}
+
+/// The body of an answer without one.
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+}
+
+impl Driven for Nothing {
+    fn poll_drive(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 fn start(waits: Waits, connect: StatusCode) -> (DuplexStream, Rc<Notify>, tokio::task::JoinHandle<Served>) {

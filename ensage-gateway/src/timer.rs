@@ -1,0 +1,82 @@
+//! A timer for waits that nearly always end in time.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Made on first use and then kept: it is set anew only when it rings, or for an earlier moment, so that a wait which
+/// ends in time costs no more than a look at it. One wait at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom it wakes.
+    waker: Option<Waker>,
+}
+
+impl Timer {
+    /// Ready from `due` on.
+    pub(crate) fn poll(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            if sleep.is_elapsed() || sleep.deadline() > due {
+                sleep.as_mut().reset(due);
+            } else if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                self.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            // It rang for an earlier wait, whose end has come since.
+            if sleep.deadline() >= due {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    fn paused() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    #[test]
+    fn it_rings_at_each_moment_whatever_it_was_set_to_before() {
+        paused().block_on(async {
+            let mut timer = Timer::default();
+            for (due, given_up) in [(10, 4), (30, 60), (5, 9), (20, 1), (20, 30), (0, 1)] {
+                let begun = Instant::now();
+                let due = begun + Duration::from_secs(due);
+                let rang = timeout(Duration::from_secs(given_up), poll_fn(|cx| timer.poll(due, cx))).await.is_ok();
+                assert_eq!(rang, due <= begun + Duration::from_secs(given_up));
+                assert_eq!(begun.elapsed(), (due - begun).min(Duration::from_secs(given_up)));
+            }
+        });
+    }
+
+    #[test]
+    fn it_wakes_the_task_that_asked_last() {
+        paused().block_on(async {
+            let mut timer = Timer::default();
+            let due = Instant::now() + Duration::from_secs(5);
+            assert!(timer.poll(due, &mut Context::from_waker(Waker::noop())).is_pending());
+            let mut rest = pin!(sleep(Duration::from_secs(60)));
+            let rang = poll_fn(|cx| match timer.poll(due, cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => rest.as_mut().poll(cx).map(|()| false),
+            });
+            assert!(rang.await);
+            assert_eq!(Instant::now(), due);
+        });
+    }
+}
