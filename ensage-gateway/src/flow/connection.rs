@@ -177,8 +177,8 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();
-    let service = async |head: http::request::Parts, body: Incoming| match head.method {
-        Method::CONNECT => connect(&conn, &head, &asked),
+    let service = async |head: &mut http::request::Parts, body: Incoming| match head.method {
+        Method::CONNECT => connect(&conn, head, &asked),
         _ => super::exchange(&conn, head, body).await,
     };
     // A revocation leaves nothing to say.

@@ -56,19 +56,19 @@ use crate::h1::Incoming;
 /// One request and its answer. An error cuts the connection; everything else is an answer.
 pub(crate) async fn exchange(
     conn: &Rc<Conn>,
-    mut head: http::request::Parts,
+    head: &mut http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Reply>, Cut> {
-    let mut x = Exchange::begin(conn, &head);
+    let mut x = Exchange::begin(conn, head);
     let mut body = Some(body);
-    let judged = unwinding(pin!(judged(conn, &mut x, &mut head, &mut body))).await;
+    let judged = unwinding(pin!(judged(conn, &mut x, head, &mut body))).await;
     let answer =
         match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
             Ok(prepared) => match prepared.release(x).await {
                 Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(conn, x, stop, &head),
+                Err((x, stop)) => reply::refuse(conn, x, stop, head),
             },
-            Err(stop) => reply::refuse(conn, x, stop, &head),
+            Err(stop) => reply::refuse(conn, x, stop, head),
         };
     answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
 }

@@ -44,12 +44,12 @@ pub(crate) struct Watchman {
 impl Watchman {
     /// A call begins to run.
     pub(crate) fn begin(&self, running: Running) {
-        self.running.replace(Some(running));
+        *self.running.borrow_mut() = Some(running);
     }
 
     /// It is over.
     pub(crate) fn end(&self) {
-        self.running.replace(None);
+        *self.running.borrow_mut() = None;
     }
 
     /// True if it was cut off because it may no longer run.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
 use ensage_policy::{Reason, Scheme};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -190,7 +191,7 @@ where
 {
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
-    let service = |head, body: Incoming| super::exchange(&conn, head, body);
+    let service = async |head: &mut Parts, body: Incoming| super::exchange(&conn, head, body).await;
     if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, service)).await {
         let (mut io, _) = served.io.into_parts();
         told(&conn, served.unread, &mut io).await;

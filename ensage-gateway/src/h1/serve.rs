@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use http::header::{CONNECTION, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode, Version, request};
+use http::{HeaderMap, Method, Response, Version, request, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,28 +44,26 @@ pub(crate) struct Served<IO> {
 }
 
 /// Serves requests until either side is done, the stream breaks, a CONNECT is granted, or `service` or an answer's body
-/// fails: then nothing completes what was begun.
-pub(crate) async fn serve<IO, S, F, B, E>(io: IO, mut service: S) -> Option<Served<IO>>
+/// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head.
+pub(crate) async fn serve<IO, S, B, E>(io: IO, mut service: S) -> Option<Served<IO>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: FnMut(request::Parts, Incoming) -> F,
-    F: Future<Output = Result<Response<B>, E>>,
+    S: AsyncFnMut(&mut request::Parts, Incoming) -> Result<Response<B>, E>,
     B: Driven,
 {
     let client = Rc::new(RefCell::new(Client::new(io)));
     let end = loop {
-        let RequestHead { parts, content, persistence, .. } =
-            match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
-                Ok(request) => request,
-                Err(end) => break end,
-            };
-        let asked = Asked { method: parts.method.clone(), version: parts.version, persistence };
-        let body = match content {
+        let mut request = match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
+            Ok(request) => request,
+            Err(end) => break end,
+        };
+        let asked = Asked::of(&request);
+        let body = match request.content {
             Content::Done => Incoming::empty(),
             _ => Incoming::new(client.clone()),
         };
         let answer = {
-            let mut work = pin!(service(parts, body));
+            let mut work = pin!(service(&mut request.parts, body));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(answer.ok()),
                 Poll::Pending => client.borrow_mut().poll_gone(cx).map(|()| None),
@@ -73,11 +71,17 @@ where
             .await
         };
         let Some(answer) = answer else { break End::Over };
-        match answered(&client, &asked, answer).await {
-            Some(After::Next) => {}
-            Some(After::Close | After::Tunnel) | None => break End::Over,
-        }
-        if client.borrow().line.content != Content::Done && !drained(&client).await {
+        let after = {
+            let (mut head, body) = answer.into_parts();
+            let mut body = pin!(body);
+            let (mut rest, after) = client.borrow_mut().begin(&asked, &mut head, &*body);
+            if poll_fn(|cx| poll_answer(&client, &mut rest, body.as_mut(), cx)).await.is_err() {
+                break End::Over;
+            }
+            poll_fn(|cx| body.as_mut().poll_drive(cx)).await;
+            after
+        };
+        if after != After::Next || !(client.borrow().is_read() || drained(&client).await) {
             break End::Over;
         }
     };
@@ -93,6 +97,13 @@ struct Asked {
     persistence: Persistence,
 }
 
+impl Asked {
+    fn of(request: &RequestHead) -> Self {
+        let RequestHead { parts, persistence, .. } = request;
+        Self { method: parts.method.clone(), version: parts.version, persistence: *persistence }
+    }
+}
+
 /// What follows an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
@@ -103,49 +114,6 @@ enum After {
 
 /// The answer can't be completed.
 struct Torn;
-
-/// Writes one answer to its end; `None` if it breaks off.
-async fn answered<IO, B>(client: &RefCell<Client<IO>>, asked: &Asked, answer: Response<B>) -> Option<After>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-    B: Driven,
-{
-    let (mut head, body) = answer.into_parts();
-    let mut body = pin!(body);
-    let tunnel = asked.method == Method::CONNECT && head.status.is_success();
-    let mut rest = if tunnel || is_bodyless(head.status, &asked.method) {
-        None
-    } else {
-        let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        Some(Framing::told(&mut head.headers, exact, asked.version != Version::HTTP_10))
-    };
-    let closes = says_close(&head.headers);
-    let after = if tunnel {
-        After::Tunnel
-    } else if closes
-        || asked.persistence == Persistence::Close
-        || rest == Some(Framing::UntilClose)
-        // It was never told to send its body, and whether it will is not to be known.
-        || client.borrow().expects
-    {
-        After::Close
-    } else {
-        After::Next
-    };
-    match (after, asked.version) {
-        (After::Close, _) if !closes => {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        (After::Next, Version::HTTP_10) => {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
-        }
-        _ => {}
-    }
-    client.borrow_mut().write_head(asked.version, head.status, &head.headers);
-    poll_fn(|cx| poll_answer(client, &mut rest, body.as_mut(), cx)).await.ok()?;
-    poll_fn(|cx| body.as_mut().poll_drive(cx)).await;
-    Some(after)
-}
 
 /// Writes a body and all that is before it. Where nothing comes, what there is goes out. The client is not borrowed
 /// while the body is asked: it may read the rest of the request meanwhile.
@@ -259,11 +227,47 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         }
     }
 
-    fn write_head(&mut self, version: Version, status: StatusCode, fields: &HeaderMap) {
+    /// True once nothing of the request is left to be read.
+    fn is_read(&self) -> bool {
+        self.line.content == Content::Done
+    }
+
+    /// Writes the head of an answer. How its body is framed, if there is one, and what follows it.
+    fn begin(&mut self, asked: &Asked, head: &mut response::Parts, body: &impl Body) -> (Option<Framing>, After) {
+        let tunnel = asked.method == Method::CONNECT && head.status.is_success();
+        let framing = if tunnel || is_bodyless(head.status, &asked.method) {
+            None
+        } else {
+            let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+            Some(Framing::told(&mut head.headers, exact, asked.version != Version::HTTP_10))
+        };
+        let closes = says_close(&head.headers);
+        let after = if tunnel {
+            After::Tunnel
+        } else if closes
+            || asked.persistence == Persistence::Close
+            || framing == Some(Framing::UntilClose)
+            // It was never told to send its body, and whether it will is not to be known.
+            || self.expects
+        {
+            After::Close
+        } else {
+            After::Next
+        };
+        match (after, asked.version) {
+            (After::Close, _) if !closes => {
+                head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            (After::Next, Version::HTTP_10) => {
+                head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
+            }
+            _ => {}
+        }
         self.answering = true;
         let out = self.out.buffer();
-        write_response(out, version, status, fields);
+        write_response(out, asked.version, head.status, &head.headers);
         out.put_slice(b"\r\n");
+        (framing, after)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

@@ -41,7 +41,7 @@ async fn serve(io: DuplexStream, waits: Waits, go: Rc<Notify>, connect: StatusCo
     let (gate, watch) = Gate::requests(io, SMALL, waits);
     let targets = Rc::new(RefCell::new(Vec::new()));
     let bodies = Rc::new(RefCell::new(Vec::new()));
-    let service = async |head: http::request::Parts, body: Incoming| {
+    let service = async |head: &mut http::request::Parts, body: Incoming| {
         targets.borrow_mut().push(head.uri.to_string());
         let connects = head.method == http::Method::CONNECT;
         if head.uri.path() == "/wait" {
