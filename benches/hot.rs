@@ -233,7 +233,7 @@ fn judged(method: &str, path: &str) -> ensage_benches::Outcome {
                 finding: &finding,
             };
             let route = trial.head(&facts).unwrap();
-            let permit = trial.permit(&route, &finding).unwrap();
+            let permit = trial.permit(route, &finding).unwrap();
             black_box(&permit);
         },
     )

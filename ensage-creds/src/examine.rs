@@ -241,6 +241,9 @@ impl<'a> Search<'a> {
 
     /// Judges every token in a value; one that is escaped twice too.
     fn value(&mut self, bytes: &[u8], at: At<'_>) -> Held {
+        if !find::may_hold(bytes) {
+            return Held::Nothing;
+        }
         let mut held = self.tokens(bytes, at);
         let mut once = None;
         for _ in 0..ROUNDS_MAX {

@@ -4,7 +4,7 @@
 //! there, or one of them is escaped: an underscore, a percent sign or a backslash shows every candidate, and few texts
 //! have many of them.
 
-use memchr::{memchr2, memchr3_iter};
+use memchr::{memchr2, memchr3, memchr3_iter};
 
 use crate::placeholder::{MARK, TOKEN_BYTES, is_digit};
 
@@ -33,6 +33,11 @@ pub(crate) enum Outline {
     Sharp,
     /// It may be a piece of a longer word, such as `tokens_…`: no placeholder unless it is known as one.
     Blurred,
+}
+
+/// Says whether a token may stand there, in any spelling, or an escape: most texts have neither.
+pub(crate) fn may_hold(bytes: &[u8]) -> bool {
+    memchr3(b'_', b'%', b'\\', bytes).is_some()
 }
 
 /// All of them, from left to right, none overlapping.

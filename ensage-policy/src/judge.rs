@@ -57,6 +57,9 @@ pub struct HeadFacts<'a> {
     pub finding: &'a CredentialFinding,
 }
 
+/// Most exchanges take so many steps.
+const STEPS_USUAL: usize = 8;
+
 /// One exchange being judged. It ends in a [`HeadPermit`] or a [`Denial`].
 #[derive(Debug)]
 pub struct Trial<'p> {
@@ -71,8 +74,8 @@ pub struct Trial<'p> {
 
 impl<'p> Trial<'p> {
     /// Begins with an exchange whose enclave is known; `mode` is the enclave's, or the session's own.
-    pub const fn begin(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Self {
-        Self { policy, enclave, mode, steps: Vec::new(), would: None, reached: None, asked: None }
+    pub fn begin(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Self {
+        Self { policy, enclave, mode, steps: Vec::with_capacity(STEPS_USUAL), would: None, reached: None, asked: None }
     }
 
     /// The identity step: what speaks against this client, if anything does.

@@ -127,7 +127,7 @@ async fn judged(
     let body = scan::body(&asked, x, &mut trial, body).await?;
 
     // The real secret, for this one host and slot only, and only with the proof in hand.
-    let permit = trial.permit(&route, &finding)?;
+    let permit = trial.permit(route, &finding)?;
     x.permitted(&permit);
     let caller = Caller { conn, member: &member, sites: &sites };
     let outbound = substitute::outbound(&caller, x, permit, body, head)?;

@@ -103,7 +103,7 @@ impl Running {
             }
             (Content::Unread, _) => {}
         }
-        let permit = trial.permit(&route, &self.finding)?;
+        let permit = trial.permit(route, &self.finding)?;
         match permit.fill() {
             Fill::Nothing => Ok(()),
             Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => {

@@ -83,7 +83,7 @@ fn trailers(read: &mut BytesMut) -> Next {
         return Next::End(None);
     }
     let Some(end) = HEAD_END.find(read) else { return Next::More };
-    match head::trailers(read.split_to(end.saturating_add(4)).freeze()) {
+    match head::trailers(&read.split_to(end.saturating_add(4)).freeze()) {
         Some(fields) => Next::End(Some(fields)),
         None => Next::Broken,
     }

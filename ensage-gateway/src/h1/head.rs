@@ -1,22 +1,18 @@
 //! Heads between bytes and the types of `http`.
 
-use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request, response};
-use httparse::Header;
 use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
 use super::chunk::Chunk;
 use super::line::Content;
 
 /// The end of a head: the gate lets no bare line feed through.
 pub(super) static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-
-/// Field lines that are read without an allocation.
-const LINES: usize = 128;
 
 /// Whether the connection may serve another message after this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,64 +39,49 @@ pub(super) struct ResponseHead {
 
 /// Reads a whole request head; `None` for what is none.
 pub(super) fn request(head: &Bytes) -> Option<RequestHead> {
-    with_lines(head, |lines| {
-        let mut read = httparse::Request::new(&mut []);
-        let done = read.parse_with_uninit_headers(head, lines);
-        if !matches!(done.as_ref().map(httparse::Status::is_complete), Ok(true)) {
-            return Err(done.err());
-        }
-        let made = || {
-            let (mut parts, ()) = http::Request::new(()).into_parts();
-            parts.method = Method::from_bytes(read.method?.as_bytes()).ok()?;
-            parts.uri = Uri::from_maybe_shared(head.slice_ref(read.path?.as_bytes())).ok()?;
-            parts.version = version(read.version?);
-            parts.headers = fields(head, read.headers)?;
-            let content = framed(&parts.headers).unwrap_or(Content::Done);
-            let persistence = persistence(parts.version, &parts.headers);
-            let expects = content != Content::Done
-                && parts.version == Version::HTTP_11
-                && parts.headers.get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-            Some(RequestHead { parts, content, persistence, expects })
-        };
-        Ok(made())
-    })
+    let (start, lines) = line(head)?;
+    let mut words = start.split(|byte| *byte == b' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() {
+        return None;
+    }
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::from_bytes(method).ok()?;
+    parts.uri = Uri::from_maybe_shared(head.slice_ref(target)).ok()?;
+    parts.version = self::version(version)?;
+    parts.headers = fields(head, lines)?;
+    let content = framed(&parts.headers).unwrap_or(Content::Done);
+    let persistence = persistence(parts.version, &parts.headers);
+    let expects = content != Content::Done
+        && parts.version == Version::HTTP_11
+        && parts.headers.get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    Some(RequestHead { parts, content, persistence, expects })
 }
 
 /// Reads a whole response head, the answer to a request with this method; `None` for what is none.
 pub(super) fn response(head: &Bytes, asked: &Method) -> Option<ResponseHead> {
-    with_lines(head, |lines| {
-        let mut read = httparse::Response::new(&mut []);
-        let done = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut read, head, lines);
-        if !matches!(done.as_ref().map(httparse::Status::is_complete), Ok(true)) {
-            return Err(done.err());
-        }
-        let made = || {
-            let (mut parts, ()) = http::Response::new(()).into_parts();
-            parts.status = StatusCode::from_u16(read.code?).ok()?;
-            parts.version = version(read.version?);
-            parts.headers = fields(head, read.headers)?;
-            let content = if is_bodyless(parts.status, asked) {
-                Content::Done
-            } else {
-                framed(&parts.headers).unwrap_or(Content::UntilClose)
-            };
-            let persistence = match content {
-                Content::UntilClose => Persistence::Close,
-                _ => persistence(parts.version, &parts.headers),
-            };
-            Some(ResponseHead { parts, content, persistence })
-        };
-        Ok(made())
-    })
+    let (start, lines) = line(head)?;
+    // `HTTP/1.1 200`, and a reason phrase that nobody needs.
+    let (version, status) = start.split_at_checked(8)?;
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::from_bytes(status.get(1..4)?).ok()?;
+    parts.version = self::version(version)?;
+    parts.headers = fields(head, lines)?;
+    let content = if is_bodyless(parts.status, asked) {
+        Content::Done
+    } else {
+        framed(&parts.headers).unwrap_or(Content::UntilClose)
+    };
+    let persistence = match content {
+        Content::UntilClose => Persistence::Close,
+        _ => persistence(parts.version, &parts.headers),
+    };
+    Some(ResponseHead { parts, content, persistence })
 }
 
 /// The fields of a trailer section with its empty line.
-pub(super) fn trailers(section: Bytes) -> Option<HeaderMap> {
-    let mut lines = vec![httparse::EMPTY_HEADER; section.iter().filter(|byte| **byte == b'\n').count()];
-    match httparse::parse_headers(&section, &mut lines) {
-        Ok(httparse::Status::Complete((_, read))) => fields(&section, read),
-        Ok(httparse::Status::Partial) | Err(_) => None,
-    }
+pub(super) fn trailers(section: &Bytes) -> Option<HeaderMap> {
+    fields(section, section)
 }
 
 /// Whether an answer has no content whatever its fields say (RFC 9112 section 6.3).
@@ -110,32 +91,35 @@ pub(super) fn is_bodyless(status: StatusCode, asked: &Method) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Parses with room for the usual number of field lines, and once more with room for all if there are more.
-fn with_lines<'b, T>(
-    head: &'b Bytes,
-    parse: impl Fn(&mut [MaybeUninit<Header<'b>>]) -> Result<Option<T>, Option<httparse::Error>>,
-) -> Option<T> {
-    match parse(&mut [const { MaybeUninit::uninit() }; LINES]) {
-        Err(Some(httparse::Error::TooManyHeaders)) => {
-            let lines = head.iter().filter(|byte| **byte == b'\n').count();
-            parse(&mut vec![MaybeUninit::uninit(); lines]).ok()?
+/// The first line without its end, and what follows.
+fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = bytes.split_at_checked(memchr(b'\n', bytes)?)?;
+    Some((line.strip_suffix(b"\r")?, rest.get(1..)?))
+}
+
+fn version(text: &[u8]) -> Option<Version> {
+    match text {
+        b"HTTP/1.1" => Some(Version::HTTP_11),
+        b"HTTP/1.0" => Some(Version::HTTP_10),
+        _ => None,
+    }
+}
+
+/// The field lines up to the empty one, which ends them.
+fn fields(head: &Bytes, lines: &[u8]) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::with_capacity(memchr_iter(b'\n', lines).count().saturating_sub(1));
+    let mut rest = lines;
+    loop {
+        let (field, after) = line(rest)?;
+        if field.is_empty() {
+            return after.is_empty().then_some(fields);
         }
-        read => read.ok()?,
-    }
-}
-
-const fn version(minor: u8) -> Version {
-    if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
-}
-
-fn fields(head: &Bytes, read: &[Header<'_>]) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(read.len());
-    for line in read {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?;
+        let (name, value) = field.split_at_checked(memchr(b':', field)?)?;
+        let name = HeaderName::from_bytes(name).ok()?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(value.get(1..)?.trim_ascii())).ok()?;
         fields.try_append(name, value).ok()?;
+        rest = after;
     }
-    Some(fields)
 }
 
 /// How content is framed, where its head says it.

@@ -129,13 +129,13 @@ impl Trial<'_> {
     /// # Errors
     /// A misused placeholder, several of them, one over plain HTTP, or one in a request that enforce mode would
     /// refuse: in every mode. A foreign credential: where the mode does not let it pass.
-    pub fn permit(mut self, route: &Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
+    pub fn permit(mut self, route: Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
         let Some((authority, scheme, path)) = self.asked.take() else {
             return Err(Denial::new(Reason::Internal, "the head of this request was not judged"));
         };
         let rule = self.deciding().cloned();
         let fill = match finding {
-            CredentialFinding::Bare => self.bare(route, &authority, scheme, &path),
+            CredentialFinding::Bare => self.bare(&route, &authority, scheme, &path),
             CredentialFinding::Placeholder { credential, slot } => {
                 self.placeholder(credential, slot, &authority, scheme, &path)?
             }
@@ -161,7 +161,7 @@ impl Trial<'_> {
         addresses.extend_from_slice(&self.policy.upstream.private_addresses);
         let Self { mode, would, steps, .. } = self;
         let rule = would.as_ref().map_or(rule, |would| would.rule.clone());
-        Ok(HeadPermit { route: route.clone(), authority, scheme, mode, would, rule, fill, addresses, steps })
+        Ok(HeadPermit { route, authority, scheme, mode, would, rule, fill, addresses, steps })
     }
 
     /// No credential: it stays so, or gets the one of its rule if that is to be filled in.

@@ -145,7 +145,7 @@ fn head(trial: &mut Trial<'_>, asked: &str, finding: &CredentialFinding) -> Resu
 fn request(policy: &Policy, mode: Mode, asked: &str, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
     let mut trial = Trial::begin(policy, enclave(policy, "a"), mode);
     let route = head(&mut trial, asked, finding)?;
-    trial.permit(&route, finding)
+    trial.permit(route, finding)
 }
 
 /// `allow KIND RULE`, `would REASON RULE` or `deny REASON RULE`.

@@ -68,7 +68,7 @@ fn v22_observe_never_puts_a_secret_into_what_policy_would_deny() {
     let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
     trial.identity(Some(Reason::Unattributed), "unknown").unwrap();
     let route = head(&mut trial, "GET https://injected.test/in/a", &CredentialFinding::Bare).unwrap();
-    let permit = trial.permit(&route, &CredentialFinding::Bare);
+    let permit = trial.permit(route.clone(), &CredentialFinding::Bare);
     assert_eq!((filled(&permit), told(&permit)), ("nothing".to_owned(), "would unattributed enclave.a".to_owned()));
 }
 
@@ -128,7 +128,7 @@ fn a_permit_needs_a_judged_head() {
     let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
     let fresh = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
-    assert_eq!(fresh.permit(&route, &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
+    assert_eq!(fresh.permit(route, &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
 }
 
 #[test]
