@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request, response};
 use memchr::memmem::Finder;
@@ -141,7 +141,7 @@ fn persistence(version: Version, fields: &HeaderMap) -> Persistence {
 }
 
 /// Writes `METHOD target HTTP/1.1` and the fields, without the empty line.
-pub(super) fn write_request(out: &mut BytesMut, method: &Method, target: &Uri, fields: &HeaderMap) {
+pub(super) fn write_request(out: &mut Vec<u8>, method: &Method, target: &Uri, fields: &HeaderMap) {
     out.put_slice(method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(target.path_and_query().map_or("/", |t| t.as_str()).as_bytes());
@@ -150,7 +150,7 @@ pub(super) fn write_request(out: &mut BytesMut, method: &Method, target: &Uri, f
 }
 
 /// Writes the status line and the fields, without the empty line.
-pub(super) fn write_response(out: &mut BytesMut, version: Version, status: StatusCode, fields: &HeaderMap) {
+pub(super) fn write_response(out: &mut Vec<u8>, version: Version, status: StatusCode, fields: &HeaderMap) {
     out.put_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
@@ -160,14 +160,14 @@ pub(super) fn write_response(out: &mut BytesMut, version: Version, status: Statu
 }
 
 /// Writes one field line each.
-pub(super) fn write_fields(out: &mut BytesMut, fields: &HeaderMap) {
+pub(super) fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
         write_field(out, name, value.as_bytes());
     }
 }
 
 /// Writes one field line.
-pub(super) fn write_field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+pub(super) fn write_field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     out.put_slice(name.as_str().as_bytes());
     out.put_slice(b": ");
     out.put_slice(value);

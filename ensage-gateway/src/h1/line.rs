@@ -153,7 +153,9 @@ impl<IO: AsyncRead + Unpin> Line<IO> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        if self.read.capacity().saturating_sub(self.read.len()) < ROOM_BYTES_MIN.min(bytes) {
+        let room = self.read.capacity().saturating_sub(self.read.len());
+        // An empty buffer goes back to its start: what was written there last is still near.
+        if self.read.is_empty() || room < ROOM_BYTES_MIN.min(bytes) {
             self.read.reserve(bytes);
         }
         let read = ready!(Pin::new(&mut pin!(self.io.read_buf(&mut self.read))).poll(cx));

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
@@ -68,29 +68,36 @@ pub(crate) fn tell_length(fields: &mut HeaderMap, length: u64) {
 /// What is to be written: `lead`, then `body`, then `tail`.
 #[derive(Debug, Default)]
 pub(super) struct Out {
-    lead: BytesMut,
+    lead: Vec<u8>,
+    /// So much of `lead` is written.
+    led: usize,
     body: Bytes,
     tail: &'static [u8],
 }
 
 impl Out {
     /// For heads; only where nothing large is to be written.
-    pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if self.lead.is_empty() {
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.led == self.lead.len() {
             self.lead.clear();
+            self.led = 0;
             self.lead.reserve(BUFFER_BYTES);
         }
         &mut self.lead
     }
 
+    fn lead(&self) -> &[u8] {
+        self.lead.get(self.led..).unwrap_or_default()
+    }
+
     /// True if nothing is to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.lead.is_empty() && self.body.is_empty() && self.tail.is_empty()
+        self.lead().is_empty() && self.body.is_empty() && self.tail.is_empty()
     }
 
     /// True while one more piece may be taken.
     pub(super) fn has_room(&self) -> bool {
-        self.body.is_empty() && self.tail.is_empty() && self.lead.len() < FULL_BYTES
+        self.body.is_empty() && self.tail.is_empty() && self.lead().len() < FULL_BYTES
     }
 
     /// Takes a piece of a body; only where there [is room](Self::has_room).
@@ -160,9 +167,9 @@ impl Out {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let slices = [IoSlice::new(&self.lead), IoSlice::new(&self.body), IoSlice::new(self.tail)];
+            let slices = [IoSlice::new(self.lead()), IoSlice::new(&self.body), IoSlice::new(self.tail)];
             let written = match (self.body.is_empty(), self.tail.is_empty()) {
-                (true, true) => ready!(io.as_mut().poll_write(cx, &self.lead))?,
+                (true, true) => ready!(io.as_mut().poll_write(cx, self.lead()))?,
                 _ => ready!(io.as_mut().poll_write_vectored(cx, &slices))?,
             };
             if written == 0 {
@@ -174,8 +181,10 @@ impl Out {
     }
 
     fn advance(&mut self, written: usize) {
-        let mut left = written;
-        for part in [&mut self.lead as &mut dyn Buf, &mut self.body, &mut self.tail] {
+        let led = written.min(self.lead().len());
+        self.led = self.led.saturating_add(led);
+        let mut left = written.saturating_sub(led);
+        for part in [&mut self.body as &mut dyn Buf, &mut self.tail] {
             let some = left.min(part.remaining());
             part.advance(some);
             left = left.saturating_sub(some);
@@ -186,7 +195,7 @@ impl Out {
     }
 }
 
-fn put_hex(out: &mut BytesMut, number: usize) {
+fn put_hex(out: &mut Vec<u8>, number: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut started = false;
     for shift in (0..usize::BITS / 4).rev() {
