@@ -114,8 +114,9 @@ impl Exchange {
         };
         let method = Some(head.method.clone());
         let facts = Facts { kind: "http", method, scheme, server, ..Facts::default() };
+        let call = Uuid::now_v7();
         Box::new(Self {
-            call: Uuid::now_v7(),
+            call,
             policy: generation.policy.clone(),
             generation,
             form: Form::Http,
@@ -125,7 +126,8 @@ impl Exchange {
             tools: None,
             held: None,
             shared: conn.shared.clone(),
-            exchange: Uuid::now_v7(),
+            // Of the same moment, and as random: a second look at clock and dice would tell nothing more.
+            exchange: Uuid::from_u128(call.as_u128() ^ 1),
             connection: conn.id,
             started: Instant::now(),
             session: None,

@@ -81,16 +81,20 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
     let limit = x.policy.limits.upstream_head_timeout;
-    let shown = Instant::now() + SHOWN_AFTER;
+    let begun = Instant::now();
+    let shown = begun + SHOWN_AFTER;
     let lane = member.pool.lane(&key);
-    let lease = match lane.take() {
-        Some(lease) => lease,
-        // Boxed: it is seldom needed, and larger than all the rest.
-        None => until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??,
+    let (lease, due) = match lane.take() {
+        Some(lease) => (lease, begun + limit),
+        None => {
+            // Boxed: it is seldom needed, and larger than all the rest.
+            let lease = until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??;
+            (lease, Instant::now() + limit)
+        }
     };
     lease.gate.expect(Asked::from(request.method()));
     lease.link.ask(request);
-    let answered = answered(conn, x, shown, limit, pin!(lease.link.answer())).await?;
+    let answered = answered(conn, x, shown, due, pin!(lease.link.answer())).await?;
     match answered {
         Ok(response) => {
             let loan = Loan { lent: Some(lease), lane };
@@ -116,15 +120,14 @@ async fn until_shown<T>(
     Ok(work.await)
 }
 
-/// The same for the head of an answer, which has `limit` to come.
+/// The same for the head of an answer, which must come by `due`.
 async fn answered<T>(
     conn: &Conn,
     x: &mut Exchange,
     shown: Instant,
-    limit: Duration,
+    due: Instant,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stop> {
-    let due = Instant::now() + limit;
     if shown < due && x.is_launched() {
         if let Some(done) = conn.patience.until(shown, work.as_mut()).await {
             return Ok(done);
