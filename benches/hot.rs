@@ -243,6 +243,7 @@ fn audit_pair() -> ensage_benches::Outcome {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::open(&folder.path().join("audit"), Options::default(), &[7; 32]).unwrap();
     let id = ensage_audit::SessionFacts::default().id;
+    let policy = ensage_audit::PolicyFacts { generation: 1, sha256: None }.fragment();
     let call = Call {
         kind: "http",
         server: Some("origin.bench.test"),
@@ -253,7 +254,7 @@ fn audit_pair() -> ensage_benches::Outcome {
         credential: Some(("api", "substituted")),
         decision: "allow",
         rule: Some("enclave.a.http[0]"),
-        generation: Some(1),
+        policy: Some(&policy),
         ..Call::new(id, "info")
     };
     let end = End { status: Some(200), bytes_down: 1024, outcome: "complete", ..End::default() };

@@ -1,37 +1,42 @@
 //! A record before it has its place in the log.
 
+use std::cell::Cell;
+use std::mem;
+
 use uuid::Uuid;
 
 use crate::event::{AdminEvent, AgentEvent, Alarm, GatewayEvent, GrantEvent, PinEvent, PolicyEvent, SessionEvent};
 use crate::json::{Members, push_id, push_text};
 use crate::record::{Call, End};
+use crate::shared::Shares;
 
-/// What a call has besides what it shares with the others of its session, so that most need one allocation.
+/// What a call has besides what it shares with others, so that most need one allocation.
 const CALL_BYTES: usize = 768;
 
-/// A record as JSON, but for what the log adds when it takes its place in the chain (`v`, `seq`, `time`, `prev`).
+/// What a shared member has besides its text: its name, and what sets it apart.
+const SHARE_BYTES: usize = 16;
+
+/// A record as JSON, but for what the log adds when it takes its place in the chain (`v`, `seq`, `time`) and what it
+/// has in common with others.
 ///
 /// Making one costs an allocation and the copying of its texts; no lock is held meanwhile.
 #[derive(Clone, Debug)]
 pub struct Draft {
     kind: &'static str,
     id: Uuid,
-    /// What stands behind the hash of the record before, up to and with the line feed.
+    /// What stands behind the id, up to and with the line feed.
     pub(crate) rest: Vec<u8>,
+    /// Where in `rest` the shared members belong.
+    pub(crate) shares_at: usize,
+    pub(crate) shares: Shares,
 }
 
 impl Draft {
-    /// Lets a last look take out what must not be written down; it overwrites, so the JSON stays JSON.
-    #[must_use]
-    pub fn redacted(mut self, redact: impl FnOnce(&mut [u8])) -> Self {
-        redact(&mut self.rest);
-        self
-    }
-
     /// A decision.
     pub fn call(call: &Call<'_>) -> Self {
-        let shared = [call.session, call.process].into_iter().flatten().map(|f| f.bytes().len()).sum::<usize>();
-        Self::of("call", call.id, call.severity, CALL_BYTES + shared, |m| call.write(m))
+        let mut draft = Self::of("call", call.id, call.severity, CALL_BYTES, |m| call.write(m));
+        draft.shares = call.shares();
+        draft
     }
 
     /// The close of the call `id`.
@@ -89,13 +94,18 @@ impl Draft {
         })
     }
 
-    /// What stands between the time and the hash of the record before.
+    /// What stands between the time and `rest`.
     pub(crate) fn write_lead(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\",\"kind\":\"");
         out.extend_from_slice(self.kind.as_bytes());
         out.extend_from_slice(b"\",\"id\":\"");
         push_id(out, self.id);
-        out.extend_from_slice(b"\",\"prev\":\"");
+    }
+
+    /// How long it is, shared members in full, besides what the log adds.
+    pub(crate) fn bytes(&self) -> usize {
+        let shares = self.shares.iter().flatten().map(|text| SHARE_BYTES + text.bytes().len());
+        self.rest.len() + shares.sum::<usize>()
     }
 
     fn event(kind: &'static str, severity: &str, write: impl FnOnce(&mut Members<'_>)) -> Self {
@@ -103,15 +113,35 @@ impl Draft {
     }
 
     fn of(kind: &'static str, id: Uuid, severity: &str, size: usize, write: impl FnOnce(&mut Members<'_>)) -> Self {
-        let mut rest = Vec::with_capacity(size);
+        let mut rest = SPARE.take();
+        rest.clear();
+        rest.reserve(size);
         rest.extend_from_slice(b"\",\"severity\":");
         push_text(&mut rest, severity, 16);
         rest.push(b',');
+        let shares_at = rest.len();
         let mut members = Members::new(&mut rest);
         write(&mut members);
         members.close();
         rest.push(b'\n');
-        Self { kind, id, rest }
+        Self { kind, id, rest, shares_at, shares: Shares::default() }
+    }
+}
+
+thread_local! {
+    /// The memory of the last draft, for the next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// More than this is not kept.
+const SPARE_BYTES_MAX: usize = 4096;
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.rest.capacity() <= SPARE_BYTES_MAX {
+            // A thread that ends has no next one.
+            let _ = SPARE.try_with(|spare| spare.set(mem::take(&mut self.rest)));
+        }
     }
 }
 

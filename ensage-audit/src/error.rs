@@ -22,14 +22,14 @@ pub enum AuditError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A segment that a newer version of the program wrote.
-    #[error("{} has format version {version}, this program reads up to {known}", path.display())]
+    /// A segment that another version of the program wrote.
+    #[error("{} has format version {version}, this program reads {known}; give it a state folder of its own", path.display())]
     Version {
         /// The segment.
         path: PathBuf,
         /// Its version.
         version: u32,
-        /// The newest one that is known.
+        /// The one that is read here.
         known: u32,
     },
     /// The log could not be opened.

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
+use crate::fragment::Fragment;
 use crate::json::Members;
-use crate::record::Fragment;
 
 /// `session`: one was opened, ended, quarantined or released.
 #[derive(Clone, Debug, Default)]

@@ -2,13 +2,18 @@
 //!
 //! ```text
 //! header   8  magic "ENSAGSEG"
-//!          4  version (1), little-endian
+//!          4  version (2), little-endian
 //!          8  seq of the first record, little-endian
 //!         32  chain hash of the record before it (zeros before the first of all)
 //! frame    4  length of the payload, little-endian
+//!         32  chain hash of the record before
 //!         32  chain hash = SHA-256(chain hash of the record before ‖ payload)
 //!          n  payload: one JSON object on one line, with its line feed
 //! ```
+//!
+//! A payload lacks `prev`, which its frame has. A call begins, behind `severity`, with those of `session`, `process` and
+//! `policy` that it has, each in full, or as the `seq` of the call in the same segment that has the same one in full.
+//! Readers get neither: see [`Lead`].
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -20,9 +25,9 @@ pub(crate) type Hash = [u8; 32];
 /// What stands before the first record of all.
 pub(crate) const GENESIS: Hash = [0; 32];
 pub(crate) const MAGIC: [u8; 8] = *b"ENSAGSEG";
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 pub(crate) const HEADER_BYTES: u64 = 52;
-pub(crate) const FRAME_BYTES: usize = 36;
+pub(crate) const FRAME_BYTES: usize = 68;
 /// Longest payload. A record with every text and list at its bound stays below.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 /// How every payload begins; finds the next frame behind damage.
@@ -39,10 +44,29 @@ pub(crate) fn chain(prev: &Hash, payload: &[u8]) -> Hash {
 }
 
 /// Writes what stands before a payload.
-pub(crate) fn write_head(head: &mut [u8; FRAME_BYTES], payload_bytes: usize, hash: &Hash) {
-    let (length, chain) = head.split_at_mut(FRAME_BYTES - hash.len());
+pub(crate) fn write_head(head: &mut [u8; FRAME_BYTES], payload_bytes: usize, prev: &Hash, hash: &Hash) {
+    let (length, hashes) = head.split_at_mut(FRAME_BYTES - 2 * hash.len());
     length.copy_from_slice(&u32::try_from(payload_bytes).unwrap_or(u32::MAX).to_le_bytes());
-    chain.copy_from_slice(hash);
+    let (before, own) = hashes.split_at_mut(prev.len());
+    before.copy_from_slice(prev);
+    own.copy_from_slice(hash);
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) payload_bytes: usize,
+    pub(crate) prev: Hash,
+    pub(crate) hash: Hash,
+}
+
+impl Head {
+    pub(crate) fn of(head: &[u8; FRAME_BYTES]) -> Option<Self> {
+        let (length, rest) = head.split_first_chunk::<4>()?;
+        let (prev, rest) = rest.split_first_chunk()?;
+        let (hash, _) = rest.split_first_chunk()?;
+        Some(Self { payload_bytes: usize::try_from(u32::from_le_bytes(*length)).ok()?, prev: *prev, hash: *hash })
+    }
 }
 
 /// Lower-case hex.
@@ -123,6 +147,8 @@ impl Header {
 pub(crate) struct Frame {
     pub(crate) offset: u64,
     pub(crate) payload_bytes: usize,
+    /// Chain hash of the record before, as the frame has it.
+    pub(crate) prev: Hash,
     pub(crate) hash: Hash,
     pub(crate) end: u64,
 }
@@ -162,20 +188,16 @@ impl<R: Read + Seek> SegmentReader<R> {
     /// What lies at `offset`.
     pub(crate) fn at(&mut self, offset: u64) -> io::Result<At> {
         let head = self.bytes(offset, FRAME_BYTES)?;
-        let Some((length, rest)) = head.split_first_chunk::<4>() else {
+        let Some((length, _)) = head.split_first_chunk::<4>() else {
             return Ok(if head.is_empty() { At::End } else { At::Short });
         };
         let payload_bytes = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
         if payload_bytes <= PAYLOAD_START.len() || payload_bytes > RECORD_BYTES_MAX {
             return Ok(At::Broken);
         }
-        let Some((hash, _)) = rest.split_first_chunk::<32>() else { return Ok(At::Short) };
-        let frame = Frame {
-            offset,
-            payload_bytes,
-            hash: *hash,
-            end: offset.saturating_add((FRAME_BYTES + payload_bytes) as u64),
-        };
+        let Some(Head { prev, hash, .. }) = head.first_chunk().and_then(Head::of) else { return Ok(At::Short) };
+        let end = offset.saturating_add((FRAME_BYTES + payload_bytes) as u64);
+        let frame = Frame { offset, payload_bytes, prev, hash, end };
         let whole = self.bytes(offset, FRAME_BYTES + payload_bytes)?.len() == FRAME_BYTES + payload_bytes;
         Ok(if whole { At::Frame(frame) } else { At::Short })
     }
@@ -192,7 +214,7 @@ impl<R: Read + Seek> SegmentReader<R> {
         self.buffer.get(from..from + frame.payload_bytes)
     }
 
-    /// The first frame behind `offset` that is intact by its own `prev`: where reading goes on behind damage.
+    /// The first frame behind `offset` that is intact by itself: where reading goes on behind damage.
     ///
     /// Cost: one pass over what lies between, and a hash for each thing that looks like a record.
     pub(crate) fn resync(&mut self, offset: u64) -> io::Result<Option<(Frame, Place)>> {
@@ -222,17 +244,15 @@ impl<R: Read + Seek> SegmentReader<R> {
 
     /// Where a frame says that it belongs, if its hash agrees with that.
     pub(crate) fn own_place(&mut self, frame: &Frame) -> io::Result<Option<Place>> {
-        let hash = frame.hash;
         let payload = self.payload(frame)?;
-        Ok(Place::of(payload).filter(|place| chain(&place.prev, payload) == hash))
+        Ok(Place::of(payload).filter(|_| chain(&frame.prev, payload) == frame.hash))
     }
 
     /// True if everything behind the frame head at `offset` is one intact record: then its length was changed.
     pub(crate) fn rest_is_record(&mut self, offset: u64) -> io::Result<bool> {
         let rest = self.bytes(offset, FRAME_BYTES + RECORD_BYTES_MAX + 1)?;
         let Some((head, payload)) = rest.split_first_chunk::<FRAME_BYTES>() else { return Ok(false) };
-        let stored = head.get(4..).unwrap_or_default();
-        Ok(Place::of(payload).is_some_and(|place| chain(&place.prev, payload) == *stored))
+        Ok(Place::of(payload).is_some() && Head::of(head).is_some_and(|head| chain(&head.prev, payload) == head.hash))
     }
 
     /// Up to `want` bytes from `offset`; fewer only at the end of the file.
@@ -266,7 +286,6 @@ impl<R: Read + Seek> SegmentReader<R> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) seq: u64,
-    pub(crate) prev: Hash,
     pub(crate) time: String,
 }
 
@@ -276,7 +295,6 @@ impl Place {
         struct Stored<'a> {
             v: u64,
             seq: u64,
-            prev: &'a str,
             time: &'a str,
         }
         let line = payload.strip_suffix(b"\n")?;
@@ -284,7 +302,35 @@ impl Place {
         if stored.v != 1 {
             return None;
         }
-        Some(Self { seq: stored.seq, prev: unhex(stored.prev)?, time: stored.time.to_owned() })
+        Some(Self { seq: stored.seq, time: stored.time.to_owned() })
+    }
+}
+
+/// How a stored line begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lead<'a> {
+    pub(crate) seq: u64,
+    pub(crate) kind: &'a str,
+    /// Up to and with its id.
+    pub(crate) text: &'a str,
+    /// `,"severity":"…"`
+    pub(crate) severity: &'a str,
+    /// What follows, from the comma on.
+    pub(crate) rest: &'a str,
+}
+
+impl<'a> Lead<'a> {
+    /// Takes apart what the log's front has put together; `None` for anything else.
+    pub(crate) fn of(line: &'a str) -> Option<Self> {
+        let rest = line.strip_prefix(std::str::from_utf8(PAYLOAD_START).ok()?)?;
+        let (seq, rest) = rest.split_once(",\"time\":\"")?;
+        let (_, rest) = rest.split_once("\",\"kind\":\"")?;
+        let (kind, rest) = rest.split_once("\",\"id\":\"")?;
+        let (_, rest) = rest.split_once('"')?;
+        let text = line.get(..line.len() - rest.len())?;
+        let (_, after) = rest.strip_prefix(",\"severity\":\"")?.split_once('"')?;
+        let severity = rest.get(..rest.len() - after.len())?;
+        Some(Self { seq: seq.parse().ok()?, kind, text, severity, rest: after })
     }
 }
 
@@ -307,8 +353,8 @@ mod tests {
         other[0] ^= 1;
         assert_eq!(Header::decode(&other), Err(HeaderFault::Magic));
         let mut newer = bytes;
-        newer[8] = 2;
-        assert_eq!(Header::decode(&newer), Err(HeaderFault::Version(2)));
+        newer[8] = 3;
+        assert_eq!(Header::decode(&newer), Err(HeaderFault::Version(3)));
     }
 
     #[test]

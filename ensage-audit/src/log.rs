@@ -32,7 +32,7 @@ mod tests;
 
 /// Over this many bytes that are not written yet, `append` writes them itself.
 const PENDING_BYTES_MAX: usize = 1 << 20;
-/// What the log adds to a draft at most: frame, version, numbers, time, kind, id, hash.
+/// What the log adds to a draft at most: frame, version, numbers, time, kind, id.
 const ADDED_BYTES_MAX: usize = 320;
 
 /// The place of a record in the log, from 1 and without gaps, also over restarts.
@@ -100,10 +100,10 @@ impl Log {
         let signer = Signer::new(key);
         let found = recover::recover(&folder, &signer)?;
         let open = |source| AuditError::Open { path: folder.segments(), source };
-        let back = Back::start(folder.clone(), options.segment_bytes, found.seq, found.hash).map_err(open)?;
-        let mut front = Front::new(found.seq, found.hash);
+        let back = Back::start(folder.clone(), found.seq, found.hash).map_err(open)?;
+        let mut front = Front::new(found.seq, found.hash, options.segment_bytes);
         for gap in &found.gaps {
-            front.push(gap, SystemTime::now());
+            front.push(gap, SystemTime::now(), &|_| {});
         }
         let shared = Arc::new(Shared {
             folder,
@@ -132,14 +132,27 @@ impl Log {
     /// [`AuditError::Unwritable`] while nothing can be written: then the record is not taken, except where this very
     /// call had to write and failed.
     pub fn append(&self, draft: &Draft) -> Result<Seq, AuditError> {
-        let bytes = draft.rest.len() + ADDED_BYTES_MAX;
+        self.place(draft, &|_| {})
+    }
+
+    /// The same, but a last look takes out what must not be written down; it overwrites, so the JSON stays JSON.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_redacted(&self, mut draft: Draft, redact: impl Fn(&mut [u8])) -> Result<Seq, AuditError> {
+        redact(&mut draft.rest);
+        self.place(&draft, &redact)
+    }
+
+    fn place(&self, draft: &Draft, redact: &dyn Fn(&mut [u8])) -> Result<Seq, AuditError> {
+        let bytes = draft.bytes() + ADDED_BYTES_MAX;
         if bytes > RECORD_BYTES_MAX {
             return Err(AuditError::RecordTooLarge { bytes, max: RECORD_BYTES_MAX });
         }
         if !self.writable() {
             self.shared.flush()?;
         }
-        let (seq, pending) = self.shared.front().push(draft, SystemTime::now());
+        let (seq, pending) = self.shared.front().push(draft, SystemTime::now(), redact);
         if pending > PENDING_BYTES_MAX {
             self.shared.flush()?;
         }
@@ -245,7 +258,7 @@ impl Shared {
             // One gap for each outage, behind what could not be written and before what comes after.
             if let Some(since) = failure.tell_once() {
                 let gap = Gap { cause: "write_failed", since: Some(since.as_str()), ..Gap::default() };
-                self.front().push(&Draft::gap(&gap), SystemTime::now());
+                self.front().push(&Draft::gap(&gap), SystemTime::now(), &|_| {});
             }
         }
         let done = back.drain(&self.front);
@@ -258,7 +271,8 @@ impl Shared {
         if back.failure_mut().is_some() || !back.is_older_than(self.options.segment_age) {
             return Ok(());
         }
-        let done = back.roll();
+        self.front().roll();
+        let done = back.drain(&self.front);
         self.settle(&mut back, done)
     }
 

@@ -6,9 +6,12 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use serde_json::value::RawValue;
+
 use crate::clock::Stamp;
 use crate::folder::Folder;
-use crate::frame::{At, Frame, HEADER_BYTES, PAYLOAD_START, Place, SegmentReader};
+use crate::frame::{At, Frame, HEADER_BYTES, Hash, Lead, PAYLOAD_START, Place, SegmentReader, hex};
+use crate::shared::{Defined, NAMES};
 
 /// How far the clock may have been set back between two records for a query by time still to find all of them.
 pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(3600);
@@ -34,7 +37,7 @@ pub struct Record<'a> {
     pub segment: &'a str,
     /// Where in it.
     pub offset: u64,
-    /// The JSON object, without its line feed.
+    /// The JSON object in full, without its line feed.
     pub line: &'a str,
 }
 
@@ -54,6 +57,9 @@ struct Open {
     name: String,
     reader: SegmentReader<File>,
     offset: u64,
+    defined: Defined,
+    /// The record that was lent last.
+    text: String,
     /// A newer segment is known and this one was at its end before that was looked for.
     closed: Closed,
 }
@@ -108,7 +114,9 @@ impl Records {
     /// What the file system says.
     pub fn fork(&self) -> io::Result<Self> {
         let open = match &self.open {
-            Some(Open { name, offset, .. }) => Some(Open::new(&self.folder, name, *offset)?),
+            Some(Open { name, offset, defined, .. }) => {
+                Some(Open { defined: defined.clone(), ..Open::new(&self.folder, name, *offset)? })
+            }
             None => None,
         };
         Ok(Self { folder: self.folder.clone(), names: self.names.clone(), open })
@@ -143,11 +151,10 @@ impl Records {
         let Some(open) = &mut self.open else { return Ok(None) };
         let segment = open.name.as_str();
         Ok(match step {
-            Step::Record(frame) => open
-                .reader
-                .buffered(&frame)
-                .and_then(line)
-                .map(|line| Found::Record(Record { segment, offset: frame.offset, line })),
+            Step::Record(frame) => open.reader.buffered(&frame).and_then(line).map(|stored| {
+                let line = in_full(stored, &frame.prev, &mut open.defined, &mut open.text);
+                Found::Record(Record { segment, offset: frame.offset, line })
+            }),
             Step::Damage(offset) => Some(Found::Damage { segment, offset }),
             Step::End => None,
         })
@@ -185,7 +192,8 @@ impl Records {
 impl Open {
     fn new(folder: &Folder, name: &str, offset: u64) -> io::Result<Self> {
         let reader = SegmentReader::new(File::open(folder.segment(name))?);
-        Ok(Self { name: name.to_owned(), reader, offset, closed: Closed::Unknown })
+        let (defined, text) = (Defined::default(), String::new());
+        Ok(Self { name: name.to_owned(), reader, offset, defined, text, closed: Closed::Unknown })
     }
 
     fn step(&mut self) -> io::Result<Step> {
@@ -229,6 +237,49 @@ fn step<R: Read + Seek>(reader: &mut SegmentReader<R>, offset: u64) -> io::Resul
 fn line(payload: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(payload.strip_suffix(b"\n")?).ok()?;
     (payload.starts_with(PAYLOAD_START) && !text.contains('\n')).then_some(text)
+}
+
+/// The record of a stored line, put together in `text`: with its `prev`, and with what it has in common with others in
+/// full. What no record before it defines is left out: that record was damaged.
+fn in_full<'t>(stored: &'t str, prev: &Hash, defined: &mut Defined, text: &'t mut String) -> &'t str {
+    let Some(lead) = Lead::of(stored) else { return stored };
+    text.clear();
+    for part in [lead.text, ",\"prev\":\"", &hex(prev), "\"", lead.severity] {
+        text.push_str(part);
+    }
+    let mut rest = lead.rest;
+    for (member, name) in NAMES.iter().enumerate().filter(|_| lead.kind == "call") {
+        let Some(value) = rest.strip_prefix(",\"").and_then(|r| r.strip_prefix(name)?.strip_prefix("\":")) else {
+            continue;
+        };
+        let Some((seq, shown, after)) = shared(value) else { break };
+        let shown = match seq {
+            None => {
+                defined.define(member, shown, lead.seq);
+                Some(shown)
+            }
+            Some(seq) => defined.get(member, seq),
+        };
+        if let Some(shown) = shown {
+            for part in [",\"", name, "\":", shown] {
+                text.push_str(part);
+            }
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The value that a text begins with, the record that it names if it is a number, and what follows.
+fn shared(value: &str) -> Option<(Option<u64>, &str, &str)> {
+    let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
+    let shown = values.next()?.ok()?.get();
+    let after = value.get(shown.len()..)?;
+    match shown.as_bytes().first()? {
+        b'{' => Some((None, shown, after)),
+        _ => Some((Some(shown.parse().ok()?), shown, after)),
+    }
 }
 
 fn names(folder: &Folder) -> io::Result<Vec<String>> {

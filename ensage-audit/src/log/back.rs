@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::Stamp;
 use crate::folder::{Folder, private, segment_name};
-use crate::frame::{At, FRAME_BYTES, HEADER_BYTES, Hash, Header, SegmentReader, chain};
-use crate::log::front::Front;
+use crate::frame::{At, FRAME_BYTES, HEADER_BYTES, Hash, Head, Header, SegmentReader, chain, write_head};
+use crate::log::front::{Front, ROLL};
 
 /// How long after a failed attempt the next one is made.
 const RETRY: Duration = Duration::from_secs(1);
@@ -97,7 +97,6 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Back {
     folder: Folder,
-    segment_bytes: u64,
     active: Active,
     /// Frames taken from the front; those before `queue_at` are in the file.
     queue: Vec<u8>,
@@ -122,7 +121,7 @@ enum Ragged {
 
 impl Back {
     /// Begins a segment behind the record `seq`.
-    pub(super) fn start(folder: Folder, segment_bytes: u64, seq: u64, hash: Hash) -> io::Result<Self> {
+    pub(super) fn start(folder: Folder, seq: u64, hash: Hash) -> io::Result<Self> {
         let active = Active::create(
             &folder,
             seq,
@@ -132,7 +131,6 @@ impl Back {
         )?;
         Ok(Self {
             folder,
-            segment_bytes,
             active,
             queue: Vec::new(),
             queue_at: 0,
@@ -177,7 +175,7 @@ impl Back {
     }
 
     /// Closes the segment and begins the next one.
-    pub(super) fn roll(&mut self) -> io::Result<()> {
+    fn roll(&mut self) -> io::Result<()> {
         let next = Active::create(
             &self.folder,
             self.seq,
@@ -239,14 +237,12 @@ impl Back {
 
     fn write_queue(&mut self) -> io::Result<()> {
         while let Some(rest) = self.queue.get(self.queue_at..).filter(|rest| !rest.is_empty()) {
-            let room = self.segment_bytes.saturating_sub(self.active.bytes);
-            let cut = Cut::fitting(rest, room);
-            if cut.records == 0 && self.active.bytes > HEADER_BYTES {
+            if rest.starts_with(&ROLL) {
                 self.roll()?;
+                self.queue_at += ROLL.len();
                 continue;
             }
-            // A record that is longer than a segment gets one of its own.
-            let cut = if cut.records == 0 { Cut::first(rest) } else { cut };
+            let cut = Cut::of(rest);
             let Some(chunk) = rest.get(..cut.bytes).filter(|_| cut.records > 0) else { break };
             if let Err(err) = self.active.disk.write(chunk, self.active.bytes) {
                 self.ragged = Ragged::Tail;
@@ -324,11 +320,9 @@ impl Active {
             if chain(&hash, payload) != frame.hash {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            let mut bytes = Vec::with_capacity(FRAME_BYTES + payload.len());
-            bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend_from_slice(&frame.hash);
-            bytes.extend_from_slice(payload);
-            self.disk.write(&bytes, offset)?;
+            let mut head = [0; FRAME_BYTES];
+            write_head(&mut head, payload.len(), &hash, &frame.hash);
+            self.disk.write(&[&head, payload].concat(), offset)?;
             (offset, hash) = (frame.end, frame.hash);
         }
         if hash != *last {
@@ -340,7 +334,7 @@ impl Active {
     }
 }
 
-/// A run of whole frames.
+/// A run of whole frames, up to where a segment ends.
 struct Cut {
     bytes: usize,
     records: u64,
@@ -348,29 +342,14 @@ struct Cut {
 }
 
 impl Cut {
-    /// As many frames of `queue` as fit into `room` bytes.
-    fn fitting(queue: &[u8], room: u64) -> Self {
+    fn of(queue: &[u8]) -> Self {
         let mut cut = Self { bytes: 0, records: 0, hash: [0; 32] };
-        while let Some((bytes, hash)) = queue.get(cut.bytes..).and_then(frame_at)
-            && (cut.bytes + bytes) as u64 <= room
+        while let Some(head) = queue.get(cut.bytes..).and_then(<[u8]>::first_chunk).and_then(Head::of)
+            && head.payload_bytes > 0
         {
-            cut = Self { bytes: cut.bytes + bytes, records: cut.records + 1, hash };
+            cut =
+                Self { bytes: cut.bytes + FRAME_BYTES + head.payload_bytes, records: cut.records + 1, hash: head.hash };
         }
         cut
     }
-
-    fn first(queue: &[u8]) -> Self {
-        frame_at(queue).map_or(Self { bytes: 0, records: 0, hash: [0; 32] }, |(bytes, hash)| Self {
-            bytes,
-            records: 1,
-            hash,
-        })
-    }
-}
-
-/// Length and hash of the frame that the front has put at the start of `queue`.
-fn frame_at(queue: &[u8]) -> Option<(usize, Hash)> {
-    let (length, rest) = queue.split_first_chunk::<4>()?;
-    let (hash, _) = rest.split_first_chunk::<32>()?;
-    Some((FRAME_BYTES + usize::try_from(u32::from_le_bytes(*length)).ok()?, *hash))
 }

@@ -1,12 +1,15 @@
-//! The front of the log: gives records their place and holds them, framed, until the back takes them.
+//! The front of the log: gives records their place and holds them, framed, until the back takes them. It says where a
+//! segment ends, since what records name must stand in the same one.
 
 use std::mem;
 use std::time::SystemTime;
 
 use crate::clock::Stamps;
 use crate::draft::Draft;
-use crate::frame::{FRAME_BYTES, Hash, PAYLOAD_START, chain, push_hex, write_head};
+use crate::frame::{FRAME_BYTES, HEADER_BYTES, Hash, PAYLOAD_START, chain, write_head};
 use crate::json::push_number;
+use crate::log::ADDED_BYTES_MAX;
+use crate::shared::{Dictionary, NAMES};
 
 /// Records that have a place in the chain and are not in a file yet.
 #[derive(Debug)]
@@ -16,15 +19,34 @@ pub(super) struct Front {
     /// Whole frames, the last one being that of `seq`.
     pending: Vec<u8>,
     stamps: Stamps,
+    /// What the segment will have when all that is pending is in it.
+    segment_used: u64,
+    segment_bytes: u64,
+    shared: Dictionary,
 }
 
+/// Stands where a frame would: the next one begins a segment.
+pub(super) const ROLL: [u8; 4] = [0; 4];
+
 impl Front {
-    pub(super) fn new(seq: u64, hash: Hash) -> Self {
-        Self { seq, hash, pending: Vec::new(), stamps: Stamps::new() }
+    pub(super) fn new(seq: u64, hash: Hash, segment_bytes: u64) -> Self {
+        Self {
+            seq,
+            hash,
+            pending: Vec::new(),
+            stamps: Stamps::new(),
+            segment_used: HEADER_BYTES,
+            segment_bytes,
+            shared: Dictionary::new(),
+        }
     }
 
-    /// Takes a record: its seq, and how many bytes are pending with it.
-    pub(super) fn push(&mut self, draft: &Draft, now: SystemTime) -> (u64, usize) {
+    /// Takes a record: its seq, and how many bytes are pending with it. A shared text that is written in full is
+    /// redacted; `rest` was.
+    pub(super) fn push(&mut self, draft: &Draft, now: SystemTime, redact: &dyn Fn(&mut [u8])) -> (u64, usize) {
+        if self.segment_used + (draft.bytes() + ADDED_BYTES_MAX) as u64 > self.segment_bytes {
+            self.roll();
+        }
         self.seq += 1;
         let out = &mut self.pending;
         let start = out.len();
@@ -34,15 +56,43 @@ impl Front {
         out.extend_from_slice(b",\"time\":\"");
         self.stamps.push(out, now);
         draft.write_lead(out);
-        push_hex(out, &self.hash);
-        out.extend_from_slice(&draft.rest);
+        let (severity, rest) = draft.rest.split_at_checked(draft.shares_at).unwrap_or((&draft.rest, &[]));
+        out.extend_from_slice(severity);
+        for (member, (text, name)) in draft.shares.iter().zip(NAMES).enumerate() {
+            let Some(text) = text else { continue };
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            match self.shared.find(member, text) {
+                Some(earlier) => push_number(out, earlier),
+                None => {
+                    let from = out.len();
+                    out.extend_from_slice(text.bytes());
+                    redact(out.get_mut(from..).unwrap_or_default());
+                    self.shared.define(member, text, self.seq);
+                }
+            }
+            out.push(b',');
+        }
+        out.extend_from_slice(rest);
         if let Some((head, payload)) =
             out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<FRAME_BYTES>())
         {
-            self.hash = chain(&self.hash, payload);
-            write_head(head, payload.len(), &self.hash);
+            let prev = self.hash;
+            self.hash = chain(&prev, payload);
+            write_head(head, payload.len(), &prev, &self.hash);
         }
+        self.segment_used += (out.len() - start) as u64;
         (self.seq, out.len())
+    }
+
+    /// What comes next begins a segment, unless there is nothing in this one.
+    pub(super) fn roll(&mut self) {
+        if self.segment_used > HEADER_BYTES {
+            self.pending.extend_from_slice(&ROLL);
+            self.segment_used = HEADER_BYTES;
+            self.shared.clear();
+        }
     }
 
     /// The newest record.

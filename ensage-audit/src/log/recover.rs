@@ -62,7 +62,7 @@ fn last_record(folder: &Folder, keys: &Keys, gaps: &mut Vec<Draft>) -> Result<(u
         let open = |source| AuditError::Open { path: path.clone(), source };
         let file = private().read(true).write(true).open(&path).map_err(open)?;
         let tail = Tail::of(&file, name).map_err(open)?;
-        if let Some(version) = tail.newer_version {
+        if let Some(version) = tail.other_version {
             return Err(AuditError::Version { path, version, known: VERSION });
         }
         let length = file.metadata().map_err(open)?.len();
@@ -93,24 +93,25 @@ struct Tail {
     last: Option<(u64, Hash)>,
     /// Where it ends.
     end: u64,
-    newer_version: Option<u32>,
+    /// Not the one that is read here.
+    other_version: Option<u32>,
 }
 
 impl Tail {
     /// Goes through the whole segment: a record that was changed is no torn tail, so what follows it is kept.
     fn of(file: &File, name: &str) -> io::Result<Self> {
         let mut reader = SegmentReader::new(file.try_clone()?);
-        let mut tail = Self { last: None, end: 0, newer_version: None };
+        let mut tail = Self { last: None, end: 0, other_version: None };
         let mut prev = match reader.header()? {
             Ok(header) => {
                 tail.end = HEADER_BYTES;
                 header.prev
             }
-            Err(HeaderFault::Version(version)) if version > VERSION => {
-                tail.newer_version = Some(version);
+            Err(HeaderFault::Version(version)) => {
+                tail.other_version = Some(version);
                 return Ok(tail);
             }
-            Err(HeaderFault::Version(_) | HeaderFault::Magic | HeaderFault::Short) => GENESIS,
+            Err(HeaderFault::Magic | HeaderFault::Short) => GENESIS,
         };
         let mut seq = first_seq(name).unwrap_or(1).saturating_sub(1);
         let mut offset = HEADER_BYTES;
@@ -120,7 +121,7 @@ impl Tail {
                 At::End => return Ok(tail),
                 At::Short | At::Broken => match reader.resync(offset)? {
                     Some((frame, place)) => {
-                        (prev, seq) = (place.prev, place.seq.saturating_sub(1));
+                        (prev, seq) = (frame.prev, place.seq.saturating_sub(1));
                         frame
                     }
                     None => return Ok(tail),
@@ -128,10 +129,10 @@ impl Tail {
             };
             seq += 1;
             if chain(&prev, reader.payload(&frame)?) == frame.hash {
-                tail = Self { last: Some((seq, frame.hash)), end: frame.end, newer_version: None };
+                tail = Self { last: Some((seq, frame.hash)), end: frame.end, other_version: None };
             } else if let Some(place) = reader.own_place(&frame)? {
                 seq = place.seq;
-                tail = Self { last: Some((seq, frame.hash)), end: frame.end, newer_version: None };
+                tail = Self { last: Some((seq, frame.hash)), end: frame.end, other_version: None };
             }
             (prev, offset) = (frame.hash, frame.end);
         }

@@ -44,6 +44,7 @@ impl Faults {
 mod crash;
 mod disk;
 mod order;
+mod share;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,8 +3,9 @@ use serde_json::Value;
 use super::*;
 use crate::draft::Draft;
 use crate::event::{AgentEvent, GatewayEvent};
+use crate::fragment::{Fragment, SessionFacts};
 use crate::log::{Log, Options};
-use crate::record::{Call, End, Fragment, GenAi, SessionFacts};
+use crate::record::{Call, End, GenAi};
 
 /// A log in a folder of its own; `call` and `end` write as the gateway does.
 struct Rig {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::draft::Draft;
 use crate::event::AdminEvent;
+use crate::frame::FRAME_BYTES;
 use crate::log::{Log, Options};
 
 fn note(text: &str) -> Draft {
@@ -75,7 +76,7 @@ fn damage_is_told_and_read_past() {
         let At::Frame(frame) = reader.at(HEADER_BYTES).unwrap() else { panic!() };
         usize::try_from(frame.end).unwrap()
     };
-    for at in [second, second + 1, second + 2, second + 36, second - 1] {
+    for at in [second, second + 1, second + 2, second + FRAME_BYTES, second - 1] {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         std::fs::write(&path, &bytes).unwrap();

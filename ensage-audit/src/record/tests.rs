@@ -3,10 +3,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::draft::Draft;
 use crate::event::{Alarm, GatewayEvent, PolicyEvent, SessionEvent};
+use crate::fragment::{Ancestor, PolicyFacts, ProcessFacts, SessionFacts};
 use crate::json::is_unprintable;
+use crate::shared::NAMES;
 
 fn body(draft: &Draft) -> Value {
-    let text = format!("{{\"time\":\"T{}P{}", lead(draft), rest(draft));
+    let (severity, rest) = rest(draft).split_at(draft.shares_at);
+    let shares = draft.shares.iter().zip(NAMES).filter_map(|(text, name)| Some((name, text.as_ref()?.as_str())));
+    let shares: String = shares.map(|(name, text)| format!("\"{name}\":{text},")).collect();
+    let text = format!("{{\"time\":\"T{}{severity}{shares}{rest}", lead(draft));
     serde_json::from_str(&text).expect(&text)
 }
 
@@ -72,12 +77,12 @@ fn a_call_is_the_json_of_the_interface() {
         decision: "deny",
         reason: Some("tool_not_allowed"),
         rule: Some("enclave.chip-a.mcp.github.tools"),
-        generation: Some(7),
+        policy: Some(&PolicyFacts { generation: 7, ..PolicyFacts::default() }.fragment()),
         end: Some(&end),
         ..Call::new(id(9), "medium")
     };
     let want = json!({
-        "time": "T", "kind": "call", "id": id(9).to_string(), "prev": "P", "severity": "medium",
+        "time": "T", "kind": "call", "id": id(9).to_string(), "severity": "medium",
         "exchange": id(3).to_string(),
         "session": {"id": id(1).to_string(), "enclave": "chip-a", "agent": "claude-code", "tier": "advisory",
                     "attribution": "procfs"},
@@ -117,7 +122,7 @@ fn the_close_has_what_is_known_then() {
         ..End::default()
     };
     let want = json!({
-        "time": "T", "kind": "end", "id": id(9).to_string(), "prev": "P", "severity": "info",
+        "time": "T", "kind": "end", "id": id(9).to_string(), "severity": "info",
         "http": {"response": {"status_code": 200}},
         "gen_ai": {"response": {"model": "m"}, "usage": {"input_tokens": 5, "output_tokens": 6}},
         "scrubbed": 1, "bytes": {"up": 10, "down": 20}, "duration_ms": 1.234, "outcome": "complete",
@@ -129,9 +134,9 @@ fn the_close_has_what_is_known_then() {
 fn absent_fields_are_not_written() {
     let call = body(&Draft::call(&Call { kind: "connect", decision: "allow", ..Call::new(id(9), "info") }));
     let keys: Vec<&str> = call.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["decision", "id", "kind", "prev", "severity", "time", "type"]);
+    assert_eq!(keys, ["decision", "id", "kind", "severity", "time", "type"]);
     let alarm = body(&Draft::alarm("high", &Alarm { reason: "foreign_credential", ..Alarm::default() }));
-    assert_eq!(alarm.as_object().unwrap().len(), 6, "{alarm}");
+    assert_eq!(alarm.as_object().unwrap().len(), 5, "{alarm}");
 }
 
 #[test]

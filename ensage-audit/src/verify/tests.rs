@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::draft::Draft;
 use crate::event::AdminEvent;
-use crate::frame::{At, Frame, HEADER_BYTES, Hash, SegmentReader, chain, hex};
+use crate::frame::{At, FRAME_BYTES, Frame, HEADER_BYTES, Hash, SegmentReader, chain, write_head};
 use crate::head::{Head, Signer};
 use crate::log::{Log, Options};
 
@@ -214,15 +214,15 @@ fn h15_a_copied_record_and_swapped_segments_are_reordered() {
 fn forge(bytes: &mut Vec<u8>, from: usize, change: impl Fn(String) -> String) -> Hash {
     let all = frames(bytes);
     let mut out = bytes[..span(&all[from]).start].to_vec();
-    let mut prev: Hash = bytes[span(&all[from - 1])][4..36].try_into().unwrap();
+    let mut prev = all[from - 1].hash;
     for (i, frame) in all.iter().enumerate().skip(from) {
-        let text = std::str::from_utf8(&bytes[span(frame)][36..]).unwrap().to_owned();
-        let old = serde_json::from_str::<serde_json::Value>(&text).unwrap()["prev"].as_str().unwrap().to_owned();
-        let text = text.replace(&old, &hex(&prev));
+        let text = std::str::from_utf8(&bytes[span(frame)][FRAME_BYTES..]).unwrap().to_owned();
         let text = if i == from { change(text) } else { text };
-        prev = chain(&prev, text.as_bytes());
-        out.extend_from_slice(&u32::try_from(text.len()).unwrap().to_le_bytes());
-        out.extend_from_slice(&prev);
+        let hash = chain(&prev, text.as_bytes());
+        let mut head = [0; FRAME_BYTES];
+        write_head(&mut head, text.len(), &prev, &hash);
+        prev = hash;
+        out.extend_from_slice(&head);
         out.extend_from_slice(text.as_bytes());
     }
     *bytes = out;

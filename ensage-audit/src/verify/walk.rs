@@ -190,12 +190,12 @@ impl<'r> Walk<'r> {
         if let Some(stated) = &stated
             && follows
             && stated.seq == expected
-            && stated.prev == prev
+            && frame.prev == prev
         {
             self.accept(stated, frame);
             return Ok(frame.end);
         }
-        let own = stated.filter(|stated| chain(&stated.prev, payload) == frame.hash);
+        let own = stated.filter(|_| chain(&frame.prev, payload) == frame.hash);
         match own {
             Some(stated) if stated.seq < expected => {
                 self.reordered(&stated, name, frame.offset);

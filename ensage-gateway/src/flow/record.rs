@@ -185,8 +185,7 @@ impl Exchange {
             reason: shown.map(|d| d.reason.code()),
             rule: shown.and_then(|d| d.rule.as_ref()).map(|r| &*r.path).or(f.rule.as_deref()),
             message: shown.map(|d| d.message.as_str()),
-            generation: Some(self.policy.generation),
-            policy_sha256: Some(&self.policy.sha256),
+            policy: Some(&self.generation.fragment),
             end: end.as_ref(),
             ..Call::new(self.call, severity.code())
         };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ensage_audit::{Fragment, PolicyFacts};
 use ensage_creds::Slot;
 use ensage_endpoint::catalogue::{Catalogue, Matcher};
 use ensage_policy::Policy;
@@ -21,6 +22,8 @@ pub(crate) struct Generation {
     pub(crate) tls: Arc<ClientConfig>,
     /// Definitions of agents in force.
     pub(crate) matchers: Vec<Matcher>,
+    /// Its member `policy` of records.
+    pub(crate) fragment: Fragment,
     slots: HashMap<Arc<str>, Vec<Slot>>,
 }
 
@@ -34,6 +37,7 @@ impl Generation {
         Ok(Self {
             tls: Arc::new(upstream::client_config(&policy, own_ca)?),
             matchers: matchers(&policy),
+            fragment: PolicyFacts { generation: policy.generation, sha256: Some(&policy.sha256) }.fragment(),
             slots: policy.credentials.iter().map(slots).collect(),
             policy,
         })

@@ -306,7 +306,7 @@ impl Shared {
     /// Gives a record its place in the log. Whatever others said in it, no secret and no placeholder is written down.
     pub(crate) fn append(&self, draft: Draft) -> Result<Seq, ensage_audit::AuditError> {
         let redactor = self.redactor.load();
-        self.log.append(&draft.redacted(|text| redactor.redact(text)))
+        self.log.append_redacted(draft, |text| redactor.redact(text))
     }
 
     /// A record that no answer waits for; that it cannot be written is the audit log's own alarm.

@@ -1,0 +1,180 @@
+//! Members that many calls have in common: their text stands once in a segment, and the others name the record that has
+//! it.
+//!
+//! Writer and reader hold the same texts at the same record, because both take them by the same rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::fragment::Fragment;
+
+/// The members, in the order in which a stored call begins with them.
+pub(crate) const NAMES: [&str; MEMBERS] = ["session", "process", "policy"];
+const MEMBERS: usize = 3;
+
+/// Most bytes of texts that can be named; the next one takes the place of all.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// What a call has in common with others, by [`NAMES`].
+pub(crate) type Shares = [Option<Fragment>; MEMBERS];
+
+/// What becomes of a text behind the ones that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Enough,
+    /// All others go.
+    Made,
+    /// It is too long to be held.
+    None,
+}
+
+fn room(held_bytes: &mut usize, text_bytes: usize) -> Room {
+    if text_bytes > TEXT_BYTES_MAX {
+        return Room::None;
+    }
+    let fits = *held_bytes + text_bytes <= TEXT_BYTES_MAX;
+    *held_bytes = if fits { *held_bytes + text_bytes } else { text_bytes };
+    if fits { Room::Enough } else { Room::Made }
+}
+
+/// Texts that were asked for lately are found by where they lie in memory.
+const NEAR_SLOTS: usize = 128;
+
+/// The texts of the segment that is being written.
+#[derive(Debug)]
+pub(crate) struct Dictionary {
+    held: [HashMap<Fragment, u64>; MEMBERS],
+    held_bytes: usize,
+    /// Each keeps its text alive, so that no other can come to lie there.
+    near: Vec<Option<(usize, Fragment, u64)>>,
+}
+
+impl Dictionary {
+    pub(crate) fn new() -> Self {
+        Self { held: Default::default(), held_bytes: 0, near: vec![None; NEAR_SLOTS] }
+    }
+
+    /// The record that has this text as its member.
+    pub(crate) fn find(&mut self, member: usize, text: &Fragment) -> Option<u64> {
+        let near = self.near.get_mut(slot(text))?;
+        if let Some((known, there, seq)) = near
+            && *known == member
+            && Arc::ptr_eq(&there.0, &text.0)
+        {
+            return Some(*seq);
+        }
+        let seq = *self.held.get(member)?.get(text)?;
+        *near = Some((member, text.clone(), seq));
+        Some(seq)
+    }
+
+    /// The record `seq` has it in full.
+    pub(crate) fn define(&mut self, member: usize, text: &Fragment, seq: u64) {
+        match room(&mut self.held_bytes, text.bytes().len()) {
+            Room::Enough => {}
+            Room::Made => {
+                let held_bytes = self.held_bytes;
+                self.clear();
+                self.held_bytes = held_bytes;
+            }
+            Room::None => return,
+        }
+        if let Some(held) = self.held.get_mut(member) {
+            held.insert(text.clone(), seq);
+        }
+    }
+
+    /// A new segment begins.
+    pub(crate) fn clear(&mut self) {
+        self.held.iter_mut().for_each(HashMap::clear);
+        self.held_bytes = 0;
+        self.near.fill(None);
+    }
+}
+
+fn slot(text: &Fragment) -> usize {
+    // What the allocator gives out is a multiple of 16.
+    (text.0.as_ptr().addr() >> 4) % NEAR_SLOTS
+}
+
+/// The texts of a segment that is being read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Defined {
+    held: HashMap<(usize, u64), String>,
+    held_bytes: usize,
+}
+
+impl Defined {
+    /// The text that the record `seq` has as its member.
+    pub(crate) fn get(&self, member: usize, seq: u64) -> Option<&str> {
+        self.held.get(&(member, seq)).map(String::as_str)
+    }
+
+    /// The record `seq` has it in full.
+    pub(crate) fn define(&mut self, member: usize, text: &str, seq: u64) {
+        match room(&mut self.held_bytes, text.len()) {
+            Room::Enough => {}
+            Room::Made => self.held.clear(),
+            Room::None => return,
+        }
+        self.held.insert((member, seq), text.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fragment::ProcessFacts;
+
+    fn text(script: &str) -> Fragment {
+        ProcessFacts { pid: 7, script: Some(script), ..ProcessFacts::default() }.fragment()
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_place_and_by_what_it_says_and_for_its_own_member_only() {
+        let mut dictionary = Dictionary::new();
+        let (one, twin, other) = (text("a"), text("a"), text("b"));
+        assert_eq!(dictionary.find(1, &one), None);
+        dictionary.define(1, &one, 5);
+        for _ in 0..2 {
+            assert_eq!([&one, &twin, &other].map(|text| dictionary.find(1, text)), [Some(5), Some(5), None]);
+            assert_eq!(dictionary.find(0, &one), None);
+        }
+        dictionary.clear();
+        assert_eq!([&one, &twin].map(|text| dictionary.find(1, text)), [None, None]);
+    }
+
+    #[test]
+    fn writer_and_reader_hold_the_same_texts_and_bounded_ones() {
+        let (mut dictionary, mut defined) = (Dictionary::new(), Defined::default());
+        let texts: Vec<Fragment> = (0..400_usize).map(|n| text(&format!("{n}{}", "x".repeat(n * 37 % 4000)))).collect();
+        let mut seqs = Vec::new();
+        let mut named = 0;
+        for (seq, text) in texts.iter().flat_map(|text| [text, text]).chain(&texts).enumerate() {
+            let seq = seq as u64;
+            match dictionary.find(2, text) {
+                Some(earlier) => {
+                    named += 1;
+                    assert_eq!(defined.get(2, earlier), Some(text.as_str()));
+                }
+                None => {
+                    dictionary.define(2, text, seq);
+                    defined.define(2, text.as_str(), seq);
+                    seqs.push(seq);
+                }
+            }
+            let bytes: usize = defined.held.values().map(String::len).sum();
+            assert_eq!((bytes, defined.held.len()), (dictionary.held_bytes, dictionary.held[2].len()));
+            assert!(bytes <= TEXT_BYTES_MAX);
+        }
+        assert!(named >= texts.len() && seqs.len() > texts.len(), "{named} named, {} in full", seqs.len());
+    }
+
+    #[test]
+    fn a_text_without_room_is_not_held() {
+        let (mut held_bytes, most) = (10, TEXT_BYTES_MAX);
+        assert_eq!((room(&mut held_bytes, most + 1), held_bytes), (Room::None, 10));
+        assert_eq!((room(&mut held_bytes, most - 10), held_bytes), (Room::Enough, most));
+        assert_eq!((room(&mut held_bytes, 1), held_bytes), (Room::Made, 1));
+    }
+}
