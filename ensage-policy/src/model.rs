@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::authority::{Host, HostPattern};
 use crate::glob::Glob;
+use crate::path::RequestPath;
 use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
 
@@ -353,6 +354,8 @@ pub struct McpRule {
     pub port: u16,
     /// Path of `url` as written, one trailing slash taken off.
     pub path: String,
+    /// The same, as requests are compared with it.
+    pub endpoint: RequestPath,
     /// Query of `url`, without the question mark.
     pub query: Option<String>,
     /// Revisions that may be spoken; an empty list is none.

@@ -1,6 +1,7 @@
 //! Request paths as rules see them: split at raw slashes, percent-decoded once (contract section 4).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::glob::{Glob, Piece};
 
@@ -54,7 +55,7 @@ pub enum Doubt {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
-    raw: String,
+    raw: Arc<str>,
     /// The segments decoded once, the empty ones included; none where nothing is encoded, as in most paths.
     decoded: Vec<String>,
     doubt: Option<Doubt>,
@@ -67,6 +68,9 @@ impl RequestPath {
     /// See [`PathError`].
     pub fn parse(raw: &str) -> Result<Self, PathError> {
         let Some(rest) = raw.strip_prefix('/') else { return Err(PathError::NotAbsolute) };
+        if is_plain(rest) {
+            return Ok(Self { raw: raw.into(), decoded: Vec::new(), doubt: None });
+        }
         if let Some(bad) = raw.chars().find(|c| !c.is_ascii() || matches!(c, ' ' | '?' | '#') || c.is_ascii_control()) {
             return Err(if bad.is_control() { PathError::Control } else { PathError::Raw });
         }
@@ -88,12 +92,17 @@ impl RequestPath {
                 check(segment)?;
             }
         }
-        Ok(Self { raw: raw.to_owned(), decoded, doubt })
+        Ok(Self { raw: raw.into(), decoded, doubt })
     }
 
     /// As received.
     pub fn as_str(&self) -> &str {
         &self.raw
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<str> {
+        self.raw.clone()
     }
 
     /// Why no rule that names paths can take it: `ambiguous_path` there, nothing elsewhere.
@@ -121,14 +130,9 @@ impl RequestPath {
         raw.into_iter().flat_map(|raw| raw.split('/')).chain(self.decoded.iter().map(String::as_str))
     }
 
-    /// How this path stands to the path of a governed endpoint.
-    ///
-    /// `endpoint` is written as in a URL; one trailing slash does not count on either side.
-    pub fn likeness(&self, endpoint: &str) -> Likeness {
-        let Ok(endpoint) = Self::parse(if endpoint.is_empty() { "/" } else { endpoint }) else {
-            return Likeness::Other;
-        };
-        if !self.is_loosely(&endpoint) {
+    /// How this path stands to the path of a governed endpoint. One trailing slash does not count on either side.
+    pub fn likeness(&self, endpoint: &Self) -> Likeness {
+        if !self.is_loosely(endpoint) {
             return Likeness::Other;
         }
         match (self.decoded(), endpoint.decoded()) {
@@ -160,6 +164,19 @@ impl RequestPath {
             .map(|piece| piece.split(';').next().unwrap_or(piece).trim())
             .filter(|piece| !piece.is_empty())
     }
+}
+
+/// Whether nothing of a path, without its first slash, can be read in two ways: most paths are of these characters.
+fn is_plain(rest: &str) -> bool {
+    let mut last = b'/';
+    rest.bytes().all(|byte| {
+        let fits = match byte {
+            b'/' => last != b'/',
+            _ => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'@' | b':' | b'+' | b'=' | b','),
+        };
+        last = byte;
+        fits
+    })
 }
 
 /// Without case. Some characters outside ASCII have an ASCII letter as their small one.

@@ -1,5 +1,6 @@
 //! What an exchange knows of itself on its way.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ pub(super) struct Facts {
     /// Absent where the request could not be read.
     pub(super) method: Option<http::Method>,
     pub(super) scheme: Option<&'static str>,
-    pub(super) path: Option<String>,
+    pub(super) path: Option<Arc<str>>,
     pub(super) mcp_server: Option<Arc<str>>,
     pub(super) message: Option<Box<MessageFacts>>,
     pub(super) provider: Option<Arc<str>>,
@@ -163,7 +164,10 @@ impl Exchange {
     pub(crate) fn server(&mut self, target: &Target) {
         self.facts.server = Some(target.authority.clone());
         self.facts.scheme = Some(target.scheme.code());
-        self.facts.path = Some(ensage_creds::mask_text(target.path.as_str()).into_owned());
+        self.facts.path = Some(match ensage_creds::mask_text(target.path.as_str()) {
+            Cow::Borrowed(_) => target.path.shared(),
+            Cow::Owned(masked) => masked.into(),
+        });
     }
 
     /// Where it says that it goes, for the record of a client that is not even let ask.

@@ -33,13 +33,19 @@ pub(super) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<O
     let (mut work, mut end) = (pin!(work), pin!(end));
     let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
     let waker = Waker::from(bell.clone());
+    let mut told: Option<Waker> = None;
     poll_fn(move |cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(Some(done));
         }
-        bell.task.register(cx.waker());
-        if bell.rung.swap(false, Ordering::AcqRel) && end.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            return Poll::Ready(None);
+        // A bell that rings forgets whom to wake.
+        let rung = bell.rung.load(Ordering::Acquire) && bell.rung.swap(false, Ordering::AcqRel);
+        if rung || !told.as_ref().is_some_and(|told| told.will_wake(cx.waker())) {
+            bell.task.register(cx.waker());
+            told = Some(cx.waker().clone());
+            if end.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                return Poll::Ready(None);
+            }
         }
         Poll::Pending
     })

@@ -86,6 +86,7 @@ fn server(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, declared: &Decl
         host: url.authority.host,
         port: url.authority.port,
         path: without_slash(url.path.to_string()),
+        endpoint: url.path,
         query: url.query,
         revisions,
         headers,

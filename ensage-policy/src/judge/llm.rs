@@ -83,7 +83,7 @@ fn connectors(enclave: &Enclave, request: &Request) -> Result<Option<Rule>, Deni
 fn is_declared(enclave: &Enclave, url: &Url) -> bool {
     enclave.mcp.iter().any(|rule| {
         is_at(rule, &url.authority, url.scheme)
-            && url.path.likeness(&rule.path) == Likeness::Same
+            && url.path.likeness(&rule.endpoint) == Likeness::Same
             && takes_query(rule, url.query.as_deref())
     })
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::denial::Denial;
 use super::http;
-use crate::authority::{Authority, Fit, HostPattern};
+use crate::authority::{Authority, Fit, Host, HostPattern};
 use crate::model::{Enclave, HttpRule, LlmApi, LlmRule, McpRule, Rule, Scheme};
 use crate::path::{Likeness, RequestPath};
 use crate::reason::Reason;
@@ -178,24 +178,28 @@ impl Route {
 
     /// The special-purpose ranges that its entry opens; those of every entry with this host where none governs it.
     pub(super) fn addresses(&self, to: &Authority) -> Vec<IpNet> {
-        let enclave = &self.enclave;
-        let mcp = enclave.mcp.iter().enumerate().map(|(at, rule)| {
-            (Entry::Mcp(at), HostPattern::exact(rule.host.clone(), rule.port), rule.addresses.as_slice())
-        });
-        let llm = enclave.llm.iter().enumerate();
-        let llm = llm.map(|(at, rule)| (Entry::Llm(at), rule.host.clone(), rule.addresses.as_slice()));
-        let http = enclave.http.iter().enumerate();
-        let http = http.map(|(at, rule)| (Entry::Http(at), rule.host.clone(), rule.addresses.as_slice()));
-        let mut open = Vec::new();
-        for (entry, host, addresses) in mcp.chain(llm).chain(http) {
-            if entry == self.entry || (self.entry == Entry::None && host.matches(to) == Fit::Full) {
-                open.extend_from_slice(addresses);
-                // A literal address in an entry allows itself.
-                open.extend(host.host().and_then(crate::authority::Host::ip).map(IpNet::from));
+        let entries = &self.enclave;
+        let of_mcp = |rule: &McpRule| opened(&rule.addresses, Some(&rule.host));
+        let of_llm = |rule: &LlmRule| opened(&rule.addresses, rule.host.host());
+        let of_http = |rule: &HttpRule| opened(&rule.addresses, rule.host.host());
+        match self.entry {
+            Entry::Mcp(_) => self.mcp().map(of_mcp).unwrap_or_default(),
+            Entry::Llm(_) => self.llm().map(of_llm).unwrap_or_default(),
+            Entry::Http(_) => self.http().map(of_http).unwrap_or_default(),
+            Entry::None => {
+                let exact = |rule: &McpRule| HostPattern::exact(rule.host.clone(), rule.port).matches(to) == Fit::Full;
+                let mcp = entries.mcp.iter().filter(|rule| exact(rule)).flat_map(of_mcp);
+                let llm = entries.llm.iter().filter(|rule| rule.host.matches(to) == Fit::Full).flat_map(of_llm);
+                let http = entries.http.iter().filter(|rule| rule.host.matches(to) == Fit::Full).flat_map(of_http);
+                mcp.chain(llm).chain(http).collect()
             }
         }
-        open
     }
+}
+
+/// What an entry opens: a literal address in it allows itself.
+fn opened(ranges: &[IpNet], host: Option<&Host>) -> Vec<IpNet> {
+    ranges.iter().copied().chain(host.and_then(Host::ip).map(IpNet::from)).collect()
 }
 
 /// What is asked for, as far as it decides who judges it.
@@ -235,7 +239,7 @@ fn mcp(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
         if !is_at(rule, asked.authority, asked.scheme) {
             continue;
         }
-        let slot = match asked.path.likeness(&rule.path) {
+        let slot = match asked.path.likeness(&rule.endpoint) {
             Likeness::Same if takes_query(rule, asked.query) => return Some(mcp_found(at, rule, asked, Ok(()))),
             Likeness::Same => &mut same,
             Likeness::Near => &mut near,
