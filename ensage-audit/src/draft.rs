@@ -29,6 +29,8 @@ pub struct Draft {
     /// Where in `rest` the shared members belong.
     pub(crate) shares_at: usize,
     pub(crate) shares: Shares,
+    /// It holds texts that others have made.
+    pub(crate) foreign: bool,
 }
 
 impl Draft {
@@ -41,7 +43,9 @@ impl Draft {
 
     /// The close of the call `id`.
     pub fn end(id: Uuid, severity: &str, end: &End<'_>) -> Self {
-        Self::of("end", id, severity, 320, |m| end.write(m))
+        let mut draft = Self::of("end", id, severity, 320, |m| end.write(m));
+        draft.foreign = end.is_foreign();
+        draft
     }
 
     /// The life of a session.
@@ -124,7 +128,7 @@ impl Draft {
         write(&mut members);
         members.close();
         rest.push(b'\n');
-        Self { kind, id, rest, shares_at, shares: Shares::default() }
+        Self { kind, id, rest, shares_at, shares: Shares::default(), foreign: true }
     }
 }
 

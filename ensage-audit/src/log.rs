@@ -140,7 +140,9 @@ impl Log {
     /// # Errors
     /// As [`Log::append`].
     pub fn append_redacted(&self, mut draft: Draft, redact: impl Fn(&mut [u8])) -> Result<Seq, AuditError> {
-        redact(&mut draft.rest);
+        if draft.foreign {
+            redact(&mut draft.rest);
+        }
         self.place(&draft, &redact)
     }
 

@@ -243,6 +243,11 @@ pub struct End<'a> {
 }
 
 impl End<'_> {
+    /// Whether it has texts that others have made; the rest are numbers, and words of this program.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        self.response_model.is_some() || !self.tools_requested.is_empty()
+    }
+
     pub(crate) fn write(&self, m: &mut Members<'_>) {
         m.object("http", |m| {
             m.object("response", |m| m.number("status_code", self.status.map(u64::from)));

@@ -71,8 +71,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
     let link = Link { shared: &shared, worker: &worker, client: &client, id };
     let whole = async {
-        if let Some((io, asked)) = proxy(&link, stream).await {
-            tunnel(&link, io, asked).await;
+        // Each in a box of its own: a connection keeps no room for the stages that it is not in.
+        if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
+            Box::pin(tunnel(&link, io, asked)).await;
         }
     };
     match life {

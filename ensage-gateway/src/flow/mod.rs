@@ -98,7 +98,7 @@ async fn judged(
     x: &mut Exchange,
     head: &mut http::request::Parts,
     body: &mut Option<Incoming>,
-) -> Result<Prepared, Stop> {
+) -> Result<Box<Prepared>, Stop> {
     // Who: the process and its session were found when the connection was accepted; is the session still open?
     let policy = x.policy.clone();
     x.meant(head);

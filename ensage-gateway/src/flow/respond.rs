@@ -213,7 +213,7 @@ enum Rest {
 }
 
 /// Turns the upstream's answer into the client's.
-pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: Answer) -> Result<Prepared, Stop> {
+pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: Answer) -> Result<Box<Prepared>, Stop> {
     let Answer { response, loan, scrub } = answer;
     let (mut head, mut body) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -243,7 +243,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     let bodyless = *verb == Verb::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodyless {
         stages.filter = None;
-        return Ok(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) });
+        return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
     let wait = x.policy.limits.upstream_head_timeout;
     let taken = match stages.held {
@@ -256,7 +256,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     if !ended {
         let left = length.filter(|_| stages.keep_length());
-        return Ok(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } });
+        return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } }));
     }
     stages.finish(&mut first.data).map_err(|cut| broke(&loan, cut))?;
     let all = joined(first.data);
@@ -264,7 +264,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         // The length is known again, so the client gets one as it did from upstream.
         tell_length(&mut head.headers, all.len() as u64);
     }
-    Ok(Prepared { head, stages, loan, rest: Rest::Whole(all) })
+    Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(all) }))
 }
 
 /// Most bytes of an answer that are taken in one go before its head goes out.
@@ -324,8 +324,11 @@ fn broke(loan: &Loan, cut: Cut) -> Stop {
 
 impl Prepared {
     /// Lets the answer go. The exchange comes back where its record could not be written.
-    pub(crate) async fn release(self, x: Box<Exchange>) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
-        let Self { head, mut stages, loan, rest } = self;
+    pub(crate) async fn release(
+        self: Box<Self>,
+        x: Box<Exchange>,
+    ) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
+        let Self { head, mut stages, loan, rest } = *self;
         let mut end = EndGuard::new(x, loan);
         let body = match rest {
             Rest::Whole(all) => {

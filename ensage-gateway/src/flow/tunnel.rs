@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, Response};
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
 
 use super::body::ReplyBody;
 use super::connection::{Link, Tunnel, unless_revoked};
@@ -38,13 +39,13 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
         Ok(Ok(First::Http)) => Scheme::Http,
     };
     if scheme == Scheme::Http {
-        return requests(link, Via::Tunnel { authority, scheme, taint }, io).await;
+        return Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, io)).await;
     }
-    match tokio::time::timeout(wait, tls(link, io, &authority)).await {
+    match tokio::time::timeout(wait, Box::pin(tls(link, io, &authority))).await {
         Err(_) => note(Stop::refused(Reason::ClientTimeout, "the TLS handshake took too long")),
         Ok(Err(None)) => {}
         Ok(Err(Some(stop))) => note(stop),
-        Ok(Ok(stream)) => requests(link, Via::Tunnel { authority, scheme, taint }, stream).await,
+        Ok(Ok(stream)) => Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, stream)).await,
     }
 }
 
@@ -93,7 +94,7 @@ async fn tls(
     link: &Link<'_>,
     mut io: Prefixed<Socket>,
     authority: &Authority,
-) -> Result<tokio_rustls::server::TlsStream<Prefixed<Socket>>, Option<Stop>> {
+) -> Result<Box<TlsStream<Prefixed<Socket>>>, Option<Stop>> {
     let read = hello(&mut io).await;
     let named = read.and_then(|hello| match sni(hello.client_hello().server_name(), authority) {
         Ok(()) => Ok(hello),
@@ -117,14 +118,14 @@ async fn tls(
         .leaf(&authority.host)
         .map_err(|_| Some(Stop::refused(Reason::Internal, "no certificate could be made for this host")))?;
     // A client that refuses our certificate is its own affair; nothing was asked yet, so nothing is recorded.
-    StartHandshake::from_parts(accepted, io).into_stream(config).await.map_err(|_| None)
+    StartHandshake::from_parts(accepted, io).into_stream(config).await.map(Box::new).map_err(|_| None)
 }
 
 /// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
 /// an alert of its own, and the client must get exactly one. `None` where the client went away.
 async fn hello(io: &mut Prefixed<Socket>) -> Result<Accepted, Option<Stop>> {
     let mut acceptor = Acceptor::default();
-    let mut packet = [0; HELLO_PACKET];
+    let mut packet = vec![0; HELLO_PACKET];
     loop {
         let n = io.read(&mut packet).await.map_err(|_| None)?;
         let mut bytes = packet.get(..n).unwrap_or_default();

@@ -49,12 +49,11 @@ pub(super) fn request(head: &Bytes) -> Option<RequestHead> {
     parts.method = Method::from_bytes(method).ok()?;
     parts.uri = Uri::from_maybe_shared(head.slice_ref(target)).ok()?;
     parts.version = self::version(version)?;
-    parts.headers = fields(head, lines)?;
-    let content = framed(&parts.headers).unwrap_or(Content::Done);
-    let persistence = persistence(parts.version, &parts.headers);
-    let expects = content != Content::Done
-        && parts.version == Version::HTTP_11
-        && parts.headers.get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let facts;
+    (parts.headers, facts) = fields(head, lines)?;
+    let content = facts.framed.unwrap_or(Content::Done);
+    let persistence = facts.persistence(parts.version);
+    let expects = facts.expects && content != Content::Done && parts.version == Version::HTTP_11;
     Some(RequestHead { parts, content, persistence, expects })
 }
 
@@ -66,22 +65,23 @@ pub(super) fn response(head: &Bytes, asked: &Method) -> Option<ResponseHead> {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = StatusCode::from_bytes(status.get(1..4)?).ok()?;
     parts.version = self::version(version)?;
-    parts.headers = fields(head, lines)?;
-    let content = if is_bodyless(parts.status, asked) {
-        Content::Done
-    } else {
-        framed(&parts.headers).unwrap_or(Content::UntilClose)
+    let facts;
+    (parts.headers, facts) = fields(head, lines)?;
+    let content = match facts.framed {
+        _ if is_bodyless(parts.status, asked) => Content::Done,
+        Some(framed) => framed,
+        None => Content::UntilClose,
     };
     let persistence = match content {
         Content::UntilClose => Persistence::Close,
-        _ => persistence(parts.version, &parts.headers),
+        _ => facts.persistence(parts.version),
     };
     Some(ResponseHead { parts, content, persistence })
 }
 
 /// The fields of a trailer section with its empty line.
 pub(super) fn trailers(section: &Bytes) -> Option<HeaderMap> {
-    fields(section, section)
+    Some(fields(section, section)?.0)
 }
 
 /// Whether an answer has no content whatever its fields say (RFC 9112 section 6.3).
@@ -105,39 +105,59 @@ fn version(text: &[u8]) -> Option<Version> {
     }
 }
 
-/// The field lines up to the empty one, which ends them.
-fn fields(head: &Bytes, lines: &[u8]) -> Option<HeaderMap> {
+/// What the fields say about their message.
+#[derive(Default)]
+struct Facts {
+    /// How content is framed.
+    framed: Option<Content>,
+    close: bool,
+    keep_alive: bool,
+    /// `Expect: 100-continue`
+    expects: bool,
+}
+
+impl Facts {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Option<()> {
+        if *name == TRANSFER_ENCODING {
+            self.framed = Some(Content::Chunked(Chunk::Size));
+        } else if *name == CONTENT_LENGTH {
+            let length = std::str::from_utf8(value).ok()?.parse().ok()?;
+            let content = if length == 0 { Content::Done } else { Content::Length(length) };
+            self.framed = self.framed.or(Some(content));
+        } else if *name == CONNECTION {
+            let says = |option: &[u8]| value.split(|b| *b == b',').any(|o| o.trim_ascii().eq_ignore_ascii_case(option));
+            self.close |= says(b"close");
+            self.keep_alive |= says(b"keep-alive");
+        } else if *name == EXPECT {
+            self.expects |= value.eq_ignore_ascii_case(b"100-continue");
+        }
+        Some(())
+    }
+
+    fn persistence(&self, version: Version) -> Persistence {
+        let stays = version != Version::HTTP_10 || self.keep_alive;
+        if stays && !self.close { Persistence::KeepAlive } else { Persistence::Close }
+    }
+}
+
+/// The field lines up to the empty one, which ends them, and what they say.
+fn fields(head: &Bytes, lines: &[u8]) -> Option<(HeaderMap, Facts)> {
+    let mut facts = Facts::default();
     let mut fields = HeaderMap::with_capacity(memchr_iter(b'\n', lines).count().saturating_sub(1));
     let mut rest = lines;
     loop {
         let (field, after) = line(rest)?;
         if field.is_empty() {
-            return after.is_empty().then_some(fields);
+            return after.is_empty().then_some((fields, facts));
         }
         let (name, value) = field.split_at_checked(memchr(b':', field)?)?;
         let name = HeaderName::from_bytes(name).ok()?;
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(value.get(1..)?.trim_ascii())).ok()?;
+        let value = value.get(1..)?.trim_ascii();
+        facts.note(&name, value)?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?;
         fields.try_append(name, value).ok()?;
         rest = after;
     }
-}
-
-/// How content is framed, where its head says it.
-fn framed(fields: &HeaderMap) -> Option<Content> {
-    if fields.contains_key(TRANSFER_ENCODING) {
-        return Some(Content::Chunked(Chunk::Size));
-    }
-    let length: u64 = fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
-    Some(if length == 0 { Content::Done } else { Content::Length(length) })
-}
-
-fn persistence(version: Version, fields: &HeaderMap) -> Persistence {
-    let says = |option: &str| {
-        let values = fields.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
-        values.flat_map(|v| v.split(',')).any(|o| o.trim().eq_ignore_ascii_case(option))
-    };
-    let stays = if version == Version::HTTP_10 { says("keep-alive") } else { true };
-    if stays && !says("close") { Persistence::KeepAlive } else { Persistence::Close }
 }
 
 /// Writes `METHOD target HTTP/1.1` and the fields, without the empty line.

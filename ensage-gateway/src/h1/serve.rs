@@ -45,7 +45,7 @@ pub(crate) struct Served<IO> {
 
 /// Serves requests until either side is done, the stream breaks, a CONNECT is granted, or `service` or an answer's body
 /// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head.
-pub(crate) async fn serve<IO, S, B, E>(io: IO, mut service: S) -> Option<Served<IO>>
+pub(crate) async fn serve<IO, S, B, E>(io: IO, mut service: S) -> Option<Box<Served<IO>>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     S: AsyncFnMut(&mut request::Parts, Incoming) -> Result<Response<B>, E>,
@@ -87,7 +87,8 @@ where
     };
     // Whoever still had a part of a body would have the stream; all of them are gone with their exchange.
     let (io, read) = Rc::into_inner(client)?.into_inner().line.into_parts();
-    Some(Served { io, read, unread: end == End::Unread })
+    // Boxed: it is made once in a connection's life, and would be carried out of every poll.
+    Some(Box::new(Served { io, read, unread: end == End::Unread }))
 }
 
 /// What an answer must know of its request.

@@ -44,10 +44,14 @@ pub(crate) struct Lease {
     pub(crate) peer: SocketAddr,
 }
 
+type Recent = Option<(PoolKey, Rc<Lane>)>;
+
 /// The idle connections of one session; single-threaded like everything of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
     lanes: Rc<RefCell<HashMap<PoolKey, Rc<Lane>>>>,
+    /// The lane that was asked for last: most sessions keep to one.
+    recent: Rc<RefCell<Recent>>,
 }
 
 /// The idle connections of one key.
@@ -60,16 +64,21 @@ pub(crate) struct Lane {
 impl Pool {
     /// Where the connections of this key are.
     pub(crate) fn lane(&self, key: &PoolKey) -> Rc<Lane> {
-        let mut lanes = self.lanes.borrow_mut();
-        if let Some(lane) = lanes.get(key) {
+        let mut recent = self.recent.borrow_mut();
+        if let Some((known, lane)) = &*recent
+            && known == key
+        {
             return lane.clone();
         }
-        lanes.entry(key.clone()).or_default().clone()
+        let lane = self.lanes.borrow_mut().entry(key.clone()).or_default().clone();
+        *recent = Some((key.clone(), lane.clone()));
+        lane
     }
 
     /// Closes what would be idle for longer than `age` at the next sweep, and what is closed already; called `every`
     /// so often.
     pub(crate) fn sweep(&self, every: Duration, age: Duration) {
+        *self.recent.borrow_mut() = None;
         self.lanes.borrow_mut().retain(|_, lane| {
             let mut idle = lane.idle.borrow_mut();
             idle.retain_mut(|(lease, sweeps)| {
