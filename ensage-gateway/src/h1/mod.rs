@@ -18,6 +18,9 @@ mod link;
 mod out;
 mod serve;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use body::Incoming;
 pub(crate) use link::{Link, SendError};
 pub(crate) use out::tell_length;

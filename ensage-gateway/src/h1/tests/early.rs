@@ -1,0 +1,274 @@
+//! Requests whose body is under way while they are answered, and clients that leave.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
+
+use super::{Failed, Feeder, Wire, fed, local, settle, whole};
+use crate::h1::body::Broken;
+use crate::h1::serve::{Served, serve};
+use crate::h1::{Driven, Incoming};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const CLOSING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+type Task = JoinHandle<Option<Box<Served<Wire>>>>;
+
+/// Answers every request at once and reads nothing of it.
+fn deaf() -> (Wire, Task, Rc<Cell<u32>>) {
+    let (wire, shown) = (Wire::new(), Rc::new(Cell::new(0)));
+    let seen = shown.clone();
+    let service = async move |_: &mut Parts, _: Incoming| {
+        seen.set(seen.get() + 1);
+        Ok::<_, Failed>(Response::new(whole("ok")))
+    };
+    let task = spawn_local(serve(wire.clone(), service));
+    (wire, task, shown)
+}
+
+#[test]
+fn a_client_is_told_to_go_on_once_and_when_its_body_is_wanted() {
+    local(async {
+        let wire = Wire::new();
+        let (feeder, mut wanted) = fed(None);
+        let service = async move |_: &mut Parts, mut body: Incoming| {
+            wanted.frame().await;
+            let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let rest = body.collect().await.unwrap().to_bytes();
+            Ok::<_, Failed>(Response::new(whole([first, rest].concat())))
+        };
+        let task = spawn_local(serve(wire.clone(), service));
+        for _ in 0..2 {
+            wire.says("POST / HTTP/1.1\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n");
+            settle().await;
+            assert_eq!(wire.heard(), "", "nobody asks for it yet");
+            feeder.data("go");
+            settle().await;
+            assert_eq!(wire.heard(), CONTINUE);
+            for half in ["ab", "cd"] {
+                assert_eq!(wire.heard(), "");
+                wire.says(half);
+                settle().await;
+            }
+            assert_eq!(wire.heard(), "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd");
+        }
+        assert!(!task.is_finished());
+    });
+}
+
+#[test]
+fn a_client_that_was_not_told_to_go_on_is_not_served_again() {
+    for sent in ["", "abcd", "abcdGET / HTTP/1.1\r\n\r\n"] {
+        local(async move {
+            let (wire, task, shown) = deaf();
+            wire.says(format!("POST / HTTP/1.1\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n{sent}"));
+            settle().await;
+            assert_eq!((wire.heard().as_str(), shown.get()), (CLOSING, 1));
+            wire.ends();
+            settle().await;
+            assert!(task.is_finished());
+        });
+    }
+}
+
+#[test]
+fn the_rest_of_an_answered_request_is_read_and_the_next_is_served() {
+    let chunks = format!("{}0\r\nx: y\r\n\r\n", "5\r\nabcde\r\n".repeat(20_000));
+    for (fields, content) in [
+        ("content-length: 200000", "POST / HTTP/1.1\r\n\r\n_".repeat(10_000)),
+        ("content-length: 1048576", "z".repeat(1024 * 1024)),
+        ("transfer-encoding: chunked", chunks),
+    ] {
+        local(async move {
+            let (wire, task, shown) = deaf();
+            wire.says(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n"));
+            settle().await;
+            assert_eq!(wire.heard(), OK, "the answer does not wait for the rest");
+            wire.says(content);
+            wire.says("GET / HTTP/1.1\r\n\r\n");
+            settle().await;
+            assert_eq!((wire.heard().as_str(), shown.get(), task.is_finished()), (OK, 2, false), "{fields}");
+        });
+    }
+}
+
+#[test]
+fn not_more_than_so_many_bytes_and_so_long_are_read_of_an_answered_request() {
+    local(async {
+        let (wire, task, shown) = deaf();
+        let length = 1024 * 1024 + 1;
+        wire.says(format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n{}", "z".repeat(length)));
+        wire.says("GET / HTTP/1.1\r\n\r\n");
+        settle().await;
+        assert_eq!((wire.heard().as_str(), shown.get(), task.is_finished()), (OK, 1, true));
+
+        let (wire, task, _) = deaf();
+        let begun = Instant::now();
+        wire.says("POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc");
+        assert!(task.await.unwrap().is_some());
+        assert_eq!((wire.heard().as_str(), begun.elapsed().as_secs()), (OK, 2));
+    });
+}
+
+#[test]
+fn a_request_that_ends_early_is_broken_to_its_reader() {
+    for content in ["content-length: 3\r\n\r\nab", "transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"] {
+        local(async move {
+            let (wire, read) = (Wire::new(), Rc::new(Cell::new(None)));
+            let seen = read.clone();
+            let service = async move |_: &mut Parts, body: Incoming| {
+                seen.set(Some(body.collect().await.err()));
+                Ok::<_, Failed>(Response::builder().status(400).body(whole("")).unwrap())
+            };
+            let task = spawn_local(serve(wire.clone(), service));
+            wire.says(format!("POST / HTTP/1.1\r\n{content}"));
+            wire.ends();
+            settle().await;
+            assert_eq!(read.get(), Some(Some(Broken)), "{content:?}");
+            assert!(wire.heard().starts_with("HTTP/1.1 400 ") && task.is_finished());
+        });
+    }
+}
+
+/// Serves with a service that never answers. The feeder tells whether it was dropped.
+fn never(reads: bool) -> (Wire, Task, Feeder) {
+    let wire = Wire::new();
+    let (feeder, held) = fed(None);
+    let held = RefCell::new(Some(held));
+    let service = async move |_: &mut Parts, body: Incoming| {
+        let _held = held.take();
+        if reads {
+            body.collect().await.unwrap();
+        }
+        pending::<Result<Response<super::Fed>, Failed>>().await
+    };
+    let task = spawn_local(serve(wire.clone(), service));
+    (wire, task, feeder)
+}
+
+#[test]
+fn a_client_that_leaves_stops_the_service() {
+    for request in ["GET / HTTP/1.1\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nab"] {
+        for fault in [false, true] {
+            local(async move {
+                let (wire, task, service) = never(true);
+                wire.says(request);
+                settle().await;
+                assert!(!service.is_dropped());
+                if fault {
+                    wire.breaks()
+                } else {
+                    wire.ends()
+                }
+                settle().await;
+                assert!(service.is_dropped() && task.is_finished(), "{request:?}");
+                assert_eq!(wire.heard(), "");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_client_that_says_more_has_not_left() {
+    local(async {
+        let (wire, task, service) = never(true);
+        wire.says("GET / HTTP/1.1\r\n\r\n");
+        settle().await;
+        wire.says("GET / HTTP/1.1\r\n\r\n");
+        settle().await;
+        assert!(!service.is_dropped() && !task.is_finished());
+
+        // Nor has one of whose request not all is read.
+        let (wire, task, service) = never(false);
+        wire.says("POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na");
+        settle().await;
+        wire.says("b");
+        wire.ends();
+        settle().await;
+        assert!(!service.is_dropped() && !task.is_finished());
+    });
+}
+
+#[test]
+fn a_client_that_leaves_stops_the_answer() {
+    local(async {
+        let wire = Wire::new();
+        let (feeder, body) = fed(None);
+        let body = RefCell::new(Some(body));
+        let service =
+            async move |_: &mut Parts, _: Incoming| Ok::<_, Failed>(Response::new(body.borrow_mut().take().unwrap()));
+        let task = spawn_local(serve(wire.clone(), service));
+        wire.says("GET / HTTP/1.1\r\n\r\n");
+        feeder.data("one");
+        settle().await;
+        assert!(wire.heard().ends_with("3\r\none\r\n") && !feeder.is_dropped());
+        wire.ends();
+        settle().await;
+        assert!(feeder.is_dropped() && task.is_finished());
+        assert_eq!(wire.heard(), "");
+    });
+}
+
+/// An answer with work left behind it.
+struct Working {
+    body: super::Fed,
+    work: super::Fed,
+}
+
+impl Body for Working {
+    type Data = Bytes;
+    type Error = Failed;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Driven for Working {
+    fn poll_drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(frame) = std::task::ready!(Pin::new(&mut self.work).poll_frame(cx)) {
+            drop(frame);
+        }
+        Poll::Ready(())
+    }
+}
+
+#[test]
+fn work_that_an_answer_leaves_is_done_before_the_next_request() {
+    local(async {
+        let (wire, shown) = (Wire::new(), Rc::new(Cell::new(0)));
+        let (feeder, work) = fed(None);
+        let (work, seen) = (RefCell::new(Some(work)), shown.clone());
+        let service = async move |_: &mut Parts, _: Incoming| {
+            seen.set(seen.get() + 1);
+            let work = work.take().unwrap_or_else(|| fed(None).1);
+            Ok::<_, Failed>(Response::new(Working { body: whole("ok"), work }))
+        };
+        let _task = spawn_local(serve(wire.clone(), service));
+        wire.set(|state| state.room = 0);
+        wire.says("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+        settle().await;
+        feeder.data("a part");
+        settle().await;
+        wire.set(|state| state.room = usize::MAX);
+        settle().await;
+        assert_eq!((wire.heard().as_str(), shown.get()), (OK, 1), "the answer is out, its work is not done");
+        drop(feeder);
+        settle().await;
+        assert_eq!((wire.heard().as_str(), shown.get()), (OK, 2));
+    });
+}

@@ -1,0 +1,86 @@
+//! When a connection to an upstream may be used again.
+
+use http_body_util::BodyExt;
+
+use super::link::{get, open, send};
+use super::{local, settle};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[test]
+fn a_connection_is_used_again_where_its_answer_was_whole_and_nobody_closes() {
+    for (said, again) in [
+        (OK, true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: y\r\n\r\n", true),
+        ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok", true),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", false),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", false),
+        ("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\r\n", false),
+    ] {
+        local(async move {
+            let (wire, link) = open();
+            assert!(link.is_idle() && link.is_usable(), "a new one is");
+            let answer = send(&link, get());
+            settle().await;
+            wire.says(said);
+            answer.await.unwrap().unwrap().into_body().collect().await.unwrap();
+            assert_eq!((link.is_idle(), link.is_usable()), (again, again), "{said:?}");
+        });
+    }
+}
+
+#[test]
+fn an_answer_until_the_end_leaves_nothing() {
+    local(async {
+        let (wire, link) = open();
+        let answer = send(&link, get());
+        wire.says("HTTP/1.1 200 OK\r\n\r\nall");
+        wire.ends();
+        assert_eq!(answer.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes(), "all");
+        assert!(!link.is_idle() && !link.is_usable());
+    });
+}
+
+#[test]
+fn an_upstream_that_leaves_or_speaks_unasked_is_seen_when_it_is_looked_for() {
+    for what in ["ends", "breaks", "says", "nothing"] {
+        local(async move {
+            let (wire, link) = open();
+            let answer = send(&link, get());
+            wire.says(OK);
+            answer.await.unwrap().unwrap().into_body().collect().await.unwrap();
+            match what {
+                "ends" => wire.ends(),
+                "breaks" => wire.breaks(),
+                "says" => wire.says("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad"),
+                _ => {}
+            }
+            let quiet = what == "nothing";
+            assert!(link.is_idle(), "{what}: it was not looked at");
+            assert_eq!((link.is_usable(), link.is_usable(), link.is_idle()), (quiet, quiet, quiet), "{what}");
+            if quiet {
+                let answer = send(&link, get());
+                settle().await;
+                wire.says("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
+                assert_eq!(answer.await.unwrap().unwrap().status(), 201, "a look takes no wake from the next answer");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_answer_outlives_its_link() {
+    local(async {
+        let (wire, link) = open();
+        let answer = send(&link, get());
+        wire.says("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no");
+        let body = answer.await.unwrap().unwrap().into_body();
+        drop(link);
+        wire.says("k");
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
+    });
+}
