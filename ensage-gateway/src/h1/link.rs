@@ -163,7 +163,7 @@ where
         if self.deaf {
             return Poll::Ready(Err(Stuck::Stream));
         }
-        if self.upload.is_none() && self.out.is_empty() {
+        if self.upload.is_none() && self.out.is_flushed() {
             return Poll::Ready(Ok(()));
         }
         loop {

@@ -73,6 +73,8 @@ pub(super) struct Out {
     led: usize,
     body: Bytes,
     tail: &'static [u8],
+    /// The stream may hold back what was written.
+    unflushed: bool,
 }
 
 impl Out {
@@ -93,6 +95,11 @@ impl Out {
     /// True if nothing is to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.lead().is_empty() && self.body.is_empty() && self.tail.is_empty()
+    }
+
+    /// True if nothing is to be written, and the stream holds nothing back.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_empty() && !self.unflushed
     }
 
     /// True while one more piece may be taken.
@@ -175,9 +182,12 @@ impl Out {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed = true;
             self.advance(written);
         }
-        io.poll_flush(cx)
+        ready!(io.poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, written: usize) {

@@ -166,6 +166,27 @@ fn a_large_request_passes_a_narrow_stream_whole() {
 }
 
 #[test]
+fn the_end_of_a_request_leaves_a_stream_that_holds_it_back() {
+    for length in [10, 100_000] {
+        local(async move {
+            let (wire, link) = open();
+            wire.set(|state| (state.holds, state.room) = (true, 50));
+            let answer = send(&link, post(whole("z".repeat(length))));
+            settle().await;
+            assert_eq!(wire.heard().len(), 50);
+            for room in [5, usize::MAX] {
+                wire.set(|state| state.room = room);
+                settle().await;
+            }
+            let (written, head) = (wire.heard(), "POST /up?x HTTP/1.1\r\nhost: a\r\ncontent-length: \r\n\r\n");
+            assert_eq!(written.len() + 50, head.len() + length.to_string().len() + length, "nobody sends the rest");
+            wire.says("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            assert!(answer.await.unwrap().is_ok() && link.is_idle());
+        });
+    }
+}
+
+#[test]
 fn an_answer_may_come_while_its_request_goes_out() {
     local(async {
         let (wire, link) = open();
