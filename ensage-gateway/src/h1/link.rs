@@ -65,6 +65,8 @@ where
         out.put_slice(b"\r\n");
         origin.upload = (framing != Framing::None).then_some(Upload { body, framing });
         origin.asked = head.method;
+        // Until its answer says otherwise: who gives up waiting for that must not ask again.
+        origin.persistence = Persistence::Close;
     }
 
     /// Sends what was [asked](Self::ask), and returns when the head of its answer is there; the request's body may still
@@ -105,6 +107,7 @@ where
         line.content == Content::Done
             && origin.persistence == Persistence::KeepAlive
             && origin.upload.is_none()
+            && origin.out.is_flushed()
             && !origin.deaf
             && !line.has_ended()
             && !line.has_read()

@@ -2,8 +2,8 @@
 
 use http_body_util::BodyExt;
 
-use super::link::{get, open, send};
-use super::{local, settle};
+use super::link::{get, open, post, send};
+use super::{fed, local, settle};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -43,6 +43,65 @@ fn an_answer_until_the_end_leaves_nothing() {
         assert_eq!(answer.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes(), "all");
         assert!(!link.is_idle() && !link.is_usable());
     });
+}
+
+#[test]
+fn a_request_under_way_keeps_its_connection() {
+    local(async {
+        let (wire, link) = open();
+        link.ask(get());
+        assert!(!link.is_idle(), "asked, not sent");
+        {
+            let link = link.clone();
+            let waits = async { tokio::time::timeout(std::time::Duration::from_secs(1), link.answer()).await.is_err() };
+            assert!(waits.await);
+        }
+        assert!(!link.is_idle() && !link.is_usable(), "given up: its answer may still come");
+        wire.says("HTTP/1.1 100 Continue\r\n\r\n");
+        let answer = tokio::task::spawn_local({
+            let link = link.clone();
+            async move { link.answer().await }
+        });
+        settle().await;
+        assert!(!link.is_idle(), "an interim answer ends nothing");
+        wire.says("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+        let mut body = answer.await.unwrap().unwrap().into_body();
+        assert!(!link.is_idle() && !link.is_usable(), "nothing of the body is read");
+        wire.says("ab");
+        body.frame().await.unwrap().unwrap();
+        assert!(!link.is_idle() && !link.is_usable(), "half of it is");
+        drop(body);
+        wire.says("cd");
+        assert!(!link.is_idle() && !link.is_usable(), "nobody reads the rest");
+    });
+}
+
+#[test]
+fn a_request_that_is_not_out_keeps_its_connection() {
+    for holds in [false, true] {
+        local(async move {
+            let (wire, link) = open();
+            wire.set(|state| (state.room, state.holds) = (60, holds));
+            let (feeder, body) = fed(Some(100));
+            feeder.data("z".repeat(100));
+            drop(feeder);
+            let answer = send(&link, post(body));
+            settle().await;
+            wire.says(OK);
+            answer.await.unwrap().unwrap().into_body().collect().await.unwrap();
+            assert_eq!(wire.heard().len(), 60);
+            assert!(!link.is_idle() && !link.is_usable(), "its end was not sent");
+            let rest = tokio::task::spawn_local({
+                let link = link.clone();
+                async move { std::future::poll_fn(|cx| link.poll_rest(cx)).await }
+            });
+            settle().await;
+            assert!(!rest.is_finished());
+            wire.set(|state| state.room = usize::MAX);
+            rest.await.unwrap();
+            assert!(wire.heard().ends_with("zzz") && link.is_idle() && link.is_usable());
+        });
+    }
 }
 
 #[test]
