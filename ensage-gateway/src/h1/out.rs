@@ -84,6 +84,10 @@ impl Out {
             self.lead.clear();
             self.led = 0;
             self.lead.reserve(BUFFER_BYTES);
+        } else if self.led >= FULL_BYTES {
+            // A reader that never catches up would make it as long as all that was ever written.
+            self.lead.drain(..self.led);
+            self.led = 0;
         }
         &mut self.lead
     }

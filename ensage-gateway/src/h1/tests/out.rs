@@ -171,6 +171,26 @@ fn a_head_tells_how_its_body_is_framed() {
 }
 
 #[test]
+fn a_reader_that_never_catches_up_costs_no_memory() {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let wire = Wire::new();
+    let (mut out, mut framing, mut pushed) = (Out::default(), Framing::UntilClose, 0);
+    wire.set(|state| state.room = 0);
+    for _ in 0..2000 {
+        while out.has_room() {
+            out.push(Frame::data(Bytes::from(vec![b'z'; 16 * 1024])), &mut framing).unwrap();
+            pushed += 16 * 1024;
+        }
+        wire.set(|state| state.room = 9000);
+        assert!(out.poll_flush(Pin::new(&mut wire.clone()), cx).is_pending());
+        assert!(out.buffer().capacity() <= 256 * 1024, "{} bytes", out.buffer().capacity());
+    }
+    wire.set(|state| state.room = usize::MAX);
+    assert!(out.poll_flush(Pin::new(&mut wire.clone()), cx).is_ready());
+    assert_eq!(wire.heard().len(), pushed);
+}
+
+#[test]
 fn a_stream_that_takes_nothing_or_fails_is_an_error() {
     let cx = &mut Context::from_waker(Waker::noop());
     let mut out = Out::default();
