@@ -74,7 +74,9 @@ where
         let after = {
             let (mut head, body) = answer.into_parts();
             let mut body = pin!(body);
-            let (mut rest, after) = client.borrow_mut().begin(&asked, &mut head, &*body);
+            // Asked before the client is borrowed: the body may be the request's.
+            let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+            let (mut rest, after) = client.borrow_mut().begin(&asked, &mut head, exact);
             if poll_fn(|cx| poll_answer(&client, &mut rest, body.as_mut(), cx)).await.is_err() {
                 break End::Over;
             }
@@ -234,12 +236,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     }
 
     /// Writes the head of an answer. How its body is framed, if there is one, and what follows it.
-    fn begin(&mut self, asked: &Asked, head: &mut response::Parts, body: &impl Body) -> (Option<Framing>, After) {
+    fn begin(&mut self, asked: &Asked, head: &mut response::Parts, exact: Option<u64>) -> (Option<Framing>, After) {
         let tunnel = asked.method == Method::CONNECT && head.status.is_success();
         let framing = if tunnel || is_bodyless(head.status, &asked.method) {
             None
         } else {
-            let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
             Some(Framing::told(&mut head.headers, exact, asked.version != Version::HTTP_10))
         };
         let closes = says_close(&head.headers);

@@ -36,6 +36,39 @@ fn deaf() -> (Wire, Task, Rc<Cell<u32>>) {
     (wire, task, shown)
 }
 
+/// The request's body as its answer.
+struct Echo(Incoming);
+
+impl Body for Echo {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Driven for Echo {
+    fn poll_drive(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+fn echo() -> (Wire, Task) {
+    let wire = Wire::new();
+    let service = async |_: &mut Parts, body: Incoming| Ok::<_, Failed>(Response::new(Echo(body)));
+    let task = spawn_local(serve(wire.clone(), service));
+    (wire, task)
+}
+
 #[test]
 fn a_client_is_told_to_go_on_once_and_when_its_body_is_wanted() {
     local(async {
@@ -79,6 +112,73 @@ fn a_client_that_was_not_told_to_go_on_is_not_served_again() {
             assert!(task.is_finished());
         });
     }
+}
+
+#[test]
+fn nobody_is_told_to_go_on_behind_the_head_of_an_answer() {
+    local(async {
+        let (wire, task) = echo();
+        wire.says("POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n");
+        settle().await;
+        wire.says("ok");
+        settle().await;
+        assert_eq!((wire.heard().as_str(), task.is_finished()), (CLOSING, true));
+    });
+}
+
+#[test]
+fn an_answer_may_read_its_request_while_it_is_written() {
+    for (fields, framing) in
+        [("content-length: 8", "content-length: 8"), ("transfer-encoding: chunked", "transfer-encoding: chunked")]
+    {
+        local(async move {
+            let (wire, task) = echo();
+            let chunked = framing.starts_with('t');
+            let piece = |text: &str| if chunked { format!("4\r\n{text}\r\n") } else { text.to_owned() };
+            let last = if chunked { "0\r\nx: y\r\n\r\n" } else { "" };
+            for _ in 0..2 {
+                wire.says(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n"));
+                settle().await;
+                assert_eq!(wire.heard(), format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n"));
+                for text in ["abcd", "efgh"] {
+                    wire.says(piece(text));
+                    settle().await;
+                    assert_eq!(wire.heard(), piece(text), "what comes goes back at once");
+                }
+                wire.says(last);
+                settle().await;
+                assert_eq!(wire.heard(), last);
+            }
+            assert!(!task.is_finished());
+        });
+    }
+}
+
+#[test]
+fn what_is_echoed_passes_a_narrow_stream_whole() {
+    local(async {
+        let (wire, _task) = echo();
+        wire.set(|state| (state.takes, state.writes_stall) = (700, true));
+        let data = "0123456789".repeat(30_000);
+        wire.says(format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n{data}", data.len()));
+        for _ in 0..50 {
+            settle().await;
+        }
+        assert!(wire.heard() == format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{data}", data.len()));
+    });
+}
+
+#[test]
+fn an_echo_of_a_broken_request_is_never_completed() {
+    local(async {
+        let (wire, task) = echo();
+        wire.says("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n");
+        settle().await;
+        wire.ends();
+        settle().await;
+        assert_eq!(wire.heard(), "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n");
+        assert!(task.is_finished());
+    });
 }
 
 #[test]
