@@ -83,7 +83,8 @@ where
             poll_fn(|cx| body.as_mut().poll_drive(cx)).await;
             after
         };
-        if after != After::Next || !(client.borrow().is_read() || drained(&client).await) {
+        let read = client.borrow().is_read() || drained(&client).await;
+        if after != After::Next || !read {
             break End::Over;
         }
     };
@@ -230,9 +231,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         }
     }
 
-    /// True once nothing of the request is left to be read.
+    /// True once nothing of the request is left to be read, or its client was never told to send it.
     fn is_read(&self) -> bool {
-        self.line.content == Content::Done
+        self.line.content == Content::Done || self.expects
     }
 
     /// Writes the head of an answer. How its body is framed, if there is one, and what follows it.

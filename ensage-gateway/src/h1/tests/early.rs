@@ -221,6 +221,23 @@ fn not_more_than_so_many_bytes_and_so_long_are_read_of_an_answered_request() {
 }
 
 #[test]
+fn the_rest_is_read_too_where_the_connection_ends() {
+    for head in ["POST / HTTP/1.1\r\nconnection: close\r\n", "POST / HTTP/1.0\r\n"] {
+        local(async move {
+            let (wire, task, shown) = deaf();
+            wire.says(format!("{head}content-length: 200000\r\n\r\n"));
+            settle().await;
+            let answer = wire.heard();
+            assert!(answer.contains("connection: close\r\n") && answer.ends_with("\r\n\r\nok"), "{answer:?}");
+            wire.says("z".repeat(200_000));
+            settle().await;
+            assert!(wire.is_read() && task.is_finished(), "a close with bytes unread is a reset to the client");
+            assert_eq!(shown.get(), 1);
+        });
+    }
+}
+
+#[test]
 fn a_request_that_ends_early_is_broken_to_its_reader() {
     for content in ["content-length: 3\r\n\r\nab", "transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"] {
         local(async move {
