@@ -340,6 +340,7 @@ fn a_client_that_leaves_stops_the_answer() {
 struct Working {
     body: super::Fed,
     work: super::Fed,
+    done: Rc<Cell<u32>>,
 }
 
 impl Body for Working {
@@ -359,6 +360,7 @@ impl Driven for Working {
     fn poll_drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(frame) = std::task::ready!(Pin::new(&mut self.work).poll_frame(cx)) {
             drop(frame);
+            self.done.set(self.done.get() + 1);
         }
         Poll::Ready(())
     }
@@ -369,11 +371,12 @@ fn work_that_an_answer_leaves_is_done_before_the_next_request() {
     local(async {
         let (wire, shown) = (Wire::new(), Rc::new(Cell::new(0)));
         let (feeder, work) = fed(None);
-        let (work, seen) = (RefCell::new(Some(work)), shown.clone());
+        let (work, seen, done) = (RefCell::new(Some(work)), shown.clone(), Rc::new(Cell::new(0)));
+        let counts = done.clone();
         let service = async move |_: &mut Parts, _: Incoming| {
             seen.set(seen.get() + 1);
             let work = work.take().unwrap_or_else(|| fed(None).1);
-            Ok::<_, Failed>(Response::new(Working { body: whole("ok"), work }))
+            Ok::<_, Failed>(Response::new(Working { body: whole("ok"), work, done: counts.clone() }))
         };
         let _task = spawn_local(serve(wire.clone(), service));
         wire.set(|state| state.room = 0);
@@ -381,6 +384,7 @@ fn work_that_an_answer_leaves_is_done_before_the_next_request() {
         settle().await;
         feeder.data("a part");
         settle().await;
+        assert_eq!((wire.heard().as_str(), done.get()), ("", 1), "the work goes on while the answer can't go out");
         wire.set(|state| state.room = usize::MAX);
         settle().await;
         assert_eq!((wire.heard().as_str(), shown.get()), (OK, 1), "the answer is out, its work is not done");

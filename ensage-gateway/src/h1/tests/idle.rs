@@ -105,6 +105,23 @@ fn a_request_that_is_not_out_keeps_its_connection() {
 }
 
 #[test]
+fn a_request_that_fails_behind_its_answer_ends_its_connection() {
+    local(async {
+        let (wire, link) = open();
+        let (feeder, body) = fed(None);
+        let answer = send(&link, post(body));
+        feeder.data("abc");
+        wire.says(OK);
+        answer.await.unwrap().unwrap().into_body().collect().await.unwrap();
+        assert!(!link.is_idle());
+        feeder.fails();
+        std::future::poll_fn(|cx| link.poll_rest(cx)).await;
+        assert!(wire.heard().ends_with("3\r\nabc\r\n"), "it is not completed");
+        assert!(!link.is_idle() && !link.is_usable(), "the upstream waits for the rest of it");
+    });
+}
+
+#[test]
 fn an_upstream_that_leaves_or_speaks_unasked_is_seen_when_it_is_looked_for() {
     for what in ["ends", "breaks", "says", "nothing"] {
         local(async move {

@@ -274,6 +274,31 @@ fn the_answer_to_a_request_that_fails_later_is_never_whole() {
 }
 
 #[test]
+fn a_body_knows_how_much_of_it_is_left() {
+    for (fields, chunked) in [("content-length: 4", false), ("transfer-encoding: chunked", true)] {
+        local(async move {
+            let (wire, link) = open();
+            let answer = send(&link, get());
+            wire.says(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
+            let mut body = answer.await.unwrap().unwrap().into_body();
+            for left in [4, 2] {
+                assert!(!body.is_end_stream());
+                assert_eq!(body.size_hint().exact(), (!chunked).then_some(left));
+                wire.says(if chunked { "2\r\nab\r\n" } else { "ab" });
+                assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+            }
+            if chunked {
+                assert!(!body.is_end_stream(), "more may come");
+                wire.says("0\r\n\r\n");
+                assert!(body.frame().await.is_none());
+            }
+            assert!(body.is_end_stream() && link.is_idle());
+            assert_eq!(body.size_hint().exact(), Some(0));
+        });
+    }
+}
+
+#[test]
 fn an_answer_that_breaks_off_is_never_whole() {
     for (said, fault) in [
         ("content-length: 4\r\n\r\nabc", false),
