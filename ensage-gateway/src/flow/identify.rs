@@ -31,7 +31,7 @@ pub(crate) struct Conn {
     pub(crate) client: Client,
     /// How requests arrive.
     pub(crate) via: Via,
-    /// The gate below hyper; told when an exchange is answered.
+    /// The gate below the connection; told when an exchange is answered.
     pub(crate) gate: Watch,
     /// Holds the running call against new policies.
     pub(crate) watchman: Rc<Watchman>,

@@ -32,7 +32,7 @@ impl Chunks {
     const DIGITS_MAX: u8 = 16;
     /// Larger sizes overflow the signed numbers of other parsers.
     const SIZE_MAX: u64 = i64::MAX as u64;
-    /// hyper refuses 16 KiB.
+    /// Other readers refuse 16 KiB.
     const TRAILER_BYTES_MAX: u64 = (16 << 10) - 1;
 
     pub(super) fn new() -> Self {

@@ -1,4 +1,4 @@
-//! Request targets (RFC 9112 section 3.2): the four forms, and no byte that hyper's URI type would refuse or cut.
+//! Request targets (RFC 9112 section 3.2): the four forms, and no byte that the type `http::Uri` would refuse or cut.
 
 use super::Kind;
 use super::lex::{Fault, PATH, QUERY, TARGET, run, set_run};
@@ -25,7 +25,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// hyper's URI type holds no longer one.
+    /// `http::Uri` holds no longer one.
     const BYTES_MAX: u64 = u16::MAX as u64 - 1;
 
     pub(super) const fn new() -> Self {
@@ -109,6 +109,6 @@ fn absolute(text: &[u8]) -> Result<(), Fault> {
     let rest = text.get(scheme..).and_then(|t| t.strip_prefix(b"://")).ok_or(FORM)?;
     let end = run(rest, |b| !matches!(b, b'/' | b'?'));
     authority(rest.get(..end).unwrap_or_default())?;
-    // The scheme and the path are left; the whole is what hyper will read.
+    // The scheme and the path are left; the whole is what the exchange will read.
     http::Uri::try_from(text).map(|_| ()).map_err(|_| FORM)
 }

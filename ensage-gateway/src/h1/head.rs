@@ -49,8 +49,8 @@ pub(super) fn request(head: &Bytes) -> Option<RequestHead> {
     parts.method = Method::from_bytes(method).ok()?;
     parts.uri = Uri::from_maybe_shared(head.slice_ref(target)).ok()?;
     parts.version = self::version(version)?;
-    let facts;
-    (parts.headers, facts) = fields(head, lines)?;
+    let mut facts = Facts::default();
+    parts.headers = fields(head, lines, |name, value| facts.note(name, value))?;
     let content = facts.framed.unwrap_or(Content::Done);
     let persistence = facts.persistence(parts.version);
     let expects = facts.expects && content != Content::Done && parts.version == Version::HTTP_11;
@@ -65,8 +65,8 @@ pub(super) fn response(head: &Bytes, asked: &Method) -> Option<ResponseHead> {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = StatusCode::from_bytes(status.get(1..4)?).ok()?;
     parts.version = self::version(version)?;
-    let facts;
-    (parts.headers, facts) = fields(head, lines)?;
+    let mut facts = Facts::default();
+    parts.headers = fields(head, lines, |name, value| facts.note(name, value))?;
     let content = match facts.framed {
         _ if is_bodyless(parts.status, asked) => Content::Done,
         Some(framed) => framed,
@@ -81,7 +81,7 @@ pub(super) fn response(head: &Bytes, asked: &Method) -> Option<ResponseHead> {
 
 /// The fields of a trailer section with its empty line.
 pub(super) fn trailers(section: &Bytes) -> Option<HeaderMap> {
-    Some(fields(section, section)?.0)
+    fields(section, section, |_, _| Some(()))
 }
 
 /// Whether an answer has no content whatever its fields say (RFC 9112 section 6.3).
@@ -140,20 +140,19 @@ impl Facts {
     }
 }
 
-/// The field lines up to the empty one, which ends them, and what they say.
-fn fields(head: &Bytes, lines: &[u8]) -> Option<(HeaderMap, Facts)> {
-    let mut facts = Facts::default();
+/// The field lines up to the empty one, which ends them. Each is shown to `note`, which may refuse it.
+fn fields(head: &Bytes, lines: &[u8], mut note: impl FnMut(&HeaderName, &[u8]) -> Option<()>) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(memchr_iter(b'\n', lines).count().saturating_sub(1));
     let mut rest = lines;
     loop {
         let (field, after) = line(rest)?;
         if field.is_empty() {
-            return after.is_empty().then_some((fields, facts));
+            return after.is_empty().then_some(fields);
         }
         let (name, value) = field.split_at_checked(memchr(b':', field)?)?;
         let name = HeaderName::from_bytes(name).ok()?;
         let value = value.get(1..)?.trim_ascii();
-        facts.note(&name, value)?;
+        note(&name, value)?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?;
         fields.try_append(name, value).ok()?;
         rest = after;

@@ -1,4 +1,5 @@
-//! Against `httparse`, which hyper reads heads with: it never refuses what was shown, and reads the same head.
+//! Against `httparse`, which most servers in Rust read heads with: it never refuses what was shown, and reads the same
+//! head.
 
 use proptest::prelude::*;
 
@@ -57,7 +58,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_shown_hyper_reads_as_we_do(input in head()) {
+    fn what_is_shown_httparse_reads_as_we_do(input in head()) {
         let limits = Limits::default();
         let outcome = requests(&input, limits, &[usize::MAX]);
         if outcome.violation.is_none() && outcome.heads == 1 && outcome.idle {
@@ -66,7 +67,7 @@ proptest! {
             prop_assert!(http::Uri::try_from(parsed.1.as_str()).is_ok());
             prop_assert_eq!(parsed, plain(&input));
         }
-        // Cut in two: hyper may read the first part before the gate has found a fault in the second, and must not
+        // Cut in two: a reader may see the first part before the gate has found a fault in the second, and must not
         // answer by itself.
         let (_, shown, _) = drive(Inspector::requests(limits), &input, &[], &[1]);
         for end in 0..shown {
@@ -75,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn methods_and_targets_that_are_shown_are_ones_for_hyper(
+    fn methods_and_targets_that_are_shown_are_ones_for_http(
         method in proptest::collection::vec(any::<u8>(), 1..20),
         target in prop_oneof![
             "[!-~]{1,30}", "/[!-~]{0,30}", "/[a-z]{0,9}\\?[!-~]{0,20}", "http://[!-~]{0,30}", "[a-z]{0,5}://[!-~]{0,9}/[!-~]{0,9}"

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use proptest::prelude::*;
 
+use crate::gate::{Inspector, Limits};
 use crate::h1::chunk::Chunk;
 use crate::h1::head::{self, Persistence, RequestHead, ResponseHead, write_request, write_response};
 use crate::h1::line::Content;
@@ -33,6 +35,13 @@ fn a_request_head_is_read_as_it_is() {
     let expected: [(&str, &[u8]); 4] =
         [("host", b"a"), ("x-one", b"two words"), ("x-none", b""), ("x-old", "caf\u{e9}".as_bytes())];
     assert_eq!(lines(&parts.headers), expected);
+}
+
+#[test]
+fn a_trailer_says_nothing_about_framing() {
+    let section = Bytes::from_static(b"content-length: x\r\nx-sum: 1\r\n\r\n");
+    assert_eq!(lines(&head::trailers(&section).unwrap()), [("content-length", b"x".as_slice()), ("x-sum", b"1")]);
+    assert!(request("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n").is_none());
 }
 
 #[test]
@@ -231,5 +240,46 @@ fn heads_are_written_as_they_are_read() {
         let mut out = Vec::new();
         write_response(&mut out, version, StatusCode::from_u16(status).unwrap(), &parts.headers);
         assert_eq!(String::from_utf8(out).unwrap(), written);
+    }
+}
+
+/// A head of an odd kind that the gate may or may not let through.
+fn odd() -> impl Strategy<Value = Vec<u8>> {
+    let start = proptest::sample::select(vec![
+        "GET / HTTP/1.1",
+        "get /a/b?c=d HTTP/1.0",
+        "M-SEARCH * HTTP/1.1",
+        "GET http://a/%2f^{}| HTTP/1.1",
+        "POST //?/ HTTP/1.1",
+    ]);
+    let name =
+        proptest::sample::select(vec!["a", "X-Y", "a_b", "!#$%&'*+-.^_`|~", "accept", "content-length", "connection"]);
+    let value = prop_oneof![
+        proptest::sample::select(vec!["", " 5", "\tb\t", " \"q\" ", "a:b:c", " close , x", "  "])
+            .prop_map(|v| v.as_bytes().to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..30),
+    ];
+    let line = (name, value).prop_map(|(n, v)| [n.as_bytes(), b":", v.as_slice(), b"\r\n"].concat());
+    (start, proptest::collection::vec(line, 0..6))
+        .prop_map(|(start, lines)| [start.as_bytes(), b"\r\nHost: a\r\n", &lines.concat(), b"\r\n"].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the gate lets through can be read, and says what the gate has understood.
+    #[test]
+    fn what_the_gate_shows_is_read_as_it_stands(head in odd()) {
+        let mut gate = Inspector::requests(Limits::default());
+        let seen = gate.feed(&head);
+        if seen.stop.is_none() && gate.heads() == 1 {
+            let read = request(&head);
+            prop_assert!(read.is_some(), "{:?}", String::from_utf8_lossy(&head));
+            let RequestHead { parts, content, .. } = read.unwrap();
+            prop_assert_eq!(gate.is_in_body(), content != Content::Done);
+            let text = &head[head.iter().position(|b| *b == b'\n').unwrap() + 1..head.len() - 4];
+            let said: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
+            prop_assert_eq!(parts.headers.len(), said.len());
+        }
     }
 }
