@@ -9,6 +9,7 @@
 )]
 
 pub mod admin;
+mod bell;
 mod bundle;
 pub mod ca;
 pub mod cli;

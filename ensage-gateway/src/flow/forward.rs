@@ -1,5 +1,6 @@
 //! The egress leg of one exchange: a pooled or new connection, the request, the head of the answer.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -84,7 +85,7 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     let begun = Instant::now();
     let shown = begun + SHOWN_AFTER;
     let lane = member.pool.lane(&key);
-    let (lease, due) = match lane.take() {
+    let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
         Some(lease) => (lease, begun + limit),
         None => {
             // Boxed: it is seldom needed, and larger than all the rest.

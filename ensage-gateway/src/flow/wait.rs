@@ -3,13 +3,11 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 
-use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::bell::Bell;
 use crate::timer::Timer;
 
 /// The timer of the running exchange.
@@ -31,42 +29,12 @@ impl Patience {
 /// `work` goes on.
 pub(super) async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
     let (mut work, mut end) = (pin!(work), pin!(end));
-    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
-    let waker = Waker::from(bell.clone());
-    let mut told: Option<Waker> = None;
-    poll_fn(move |cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(Some(done));
-        }
-        // A bell that rings forgets whom to wake.
-        let rung = bell.rung.load(Ordering::Acquire) && bell.rung.swap(false, Ordering::AcqRel);
-        if rung || !told.as_ref().is_some_and(|told| told.will_wake(cx.waker())) {
-            bell.task.register(cx.waker());
-            told = Some(cx.waker().clone());
-            if end.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                return Poll::Ready(None);
-            }
-        }
-        Poll::Pending
+    let mut bell = Bell::new();
+    poll_fn(move |cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => bell.poll(cx, |cx| end.as_mut().poll(cx)).map(|()| None),
     })
     .await
-}
-
-/// Wakes a task and says by whom.
-struct Bell {
-    rung: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.task.wake();
-    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ where
             asked: Method::GET,
             upload: None,
             persistence: Persistence::KeepAlive,
+            armed: false,
             deaf: false,
             failed: false,
         };
@@ -115,8 +116,18 @@ where
 
     /// True if another request may be sent, and the upstream has neither left nor said anything since the last one.
     pub(crate) fn is_usable(&self) -> bool {
-        let quiet = || self.origin.borrow_mut().line.poll_end(&mut Context::from_waker(Waker::noop())).is_pending();
-        self.is_idle() && quiet() && self.is_idle()
+        self.is_quiet(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// The same for a task that then asks at once: it is woken by what comes, and need not look for it before.
+    pub(crate) fn arm(&self, cx: &mut Context<'_>) -> bool {
+        let quiet = self.is_quiet(cx);
+        self.origin.borrow_mut().armed = quiet;
+        quiet
+    }
+
+    fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
+        self.is_idle() && self.origin.borrow_mut().line.poll_end(cx).is_pending() && self.is_idle()
     }
 }
 
@@ -133,6 +144,8 @@ struct Origin<IO, B: Body> {
     asked: Method,
     upload: Option<Upload<B>>,
     persistence: Persistence,
+    /// Whoever waits for the answer is woken when something comes, and nothing had come.
+    armed: bool,
     /// It reads no more. What it has said may still be read.
     deaf: bool,
     /// The request's own body failed: nothing of this exchange may become complete.
@@ -153,8 +166,11 @@ where
     /// Sends the request, and reads a head meanwhile: an upstream may answer before it has all of it, and may have
     /// answered where it reads no more.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, SendError<B::Error>>> {
-        if let Poll::Ready(Err(Stuck::Body(error))) = self.poll_upload(cx) {
-            return Poll::Ready(Err(SendError::Body(error)));
+        let armed = std::mem::take(&mut self.armed);
+        match self.poll_upload(cx) {
+            Poll::Ready(Err(Stuck::Body(error))) => return Poll::Ready(Err(SendError::Body(error))),
+            Poll::Ready(Ok(())) if armed => return Poll::Pending,
+            Poll::Ready(_) | Poll::Pending => {}
         }
         match ready!(self.line.poll_head(cx)) {
             Ok(Some(head)) => Poll::Ready(Ok(head)),

@@ -19,6 +19,7 @@ use super::body::{Broken, Feed, Incoming};
 use super::head::{self, Persistence, RequestHead, is_bodyless, write_response};
 use super::line::{Content, Line};
 use super::out::{Framing, Out};
+use crate::bell::Bell;
 
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -52,6 +53,7 @@ where
     B: Driven,
 {
     let client = Rc::new(RefCell::new(Client::new(io)));
+    let mut gone = Bell::new();
     let end = loop {
         let mut request = match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
             Ok(request) => request,
@@ -64,9 +66,17 @@ where
         };
         let answer = {
             let mut work = pin!(service(&mut request.parts, body));
+            let mut watched = false;
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(answer.ok()),
-                Poll::Pending => client.borrow_mut().poll_gone(cx).map(|()| None),
+                // Whoever reads the body sees the client leave.
+                Poll::Pending if client.borrow().line.content != Content::Done => Poll::Pending,
+                Poll::Pending => {
+                    if !std::mem::replace(&mut watched, true) {
+                        gone.again();
+                    }
+                    gone.poll(cx, |cx| client.borrow_mut().poll_gone(cx)).map(|()| None)
+                }
             })
             .await
         };

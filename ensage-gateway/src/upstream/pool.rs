@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use ensage_policy::Scheme;
@@ -91,10 +92,10 @@ impl Pool {
 }
 
 impl Lane {
-    /// The most recently used connection that is still usable.
-    pub(crate) fn take(&self) -> Option<Lease> {
+    /// The most recently used connection that is still usable, for a task that asks at once.
+    pub(crate) fn take(&self, cx: &mut Context<'_>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        std::iter::from_fn(|| idle.pop()).map(|(lease, _)| lease).find(|lease| lease.link.is_usable())
+        std::iter::from_fn(|| idle.pop()).map(|(lease, _)| lease).find(|lease| lease.link.arm(cx))
     }
 
     /// Keeps a connection whose last answer is complete.

@@ -1,9 +1,15 @@
-//! When a connection to an upstream may be used again.
+//! When a connection to an upstream may be used again, and one of a client is watched again.
 
+use std::cell::RefCell;
+
+use http::Response;
+use http::request::Parts;
 use http_body_util::BodyExt;
+use tokio::task::spawn_local;
 
 use super::link::{get, open, post, send};
-use super::{fed, local, settle};
+use super::{Failed, Wire, fed, local, settle, whole};
+use crate::h1::{Incoming, serve};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -158,5 +164,33 @@ fn an_answer_outlives_its_link() {
         drop(link);
         wire.says("k");
         assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_during_its_second_request_is_seen_too() {
+    local(async {
+        let wire = Wire::new();
+        let (feeder, held) = fed(None);
+        let held = RefCell::new(Some(held));
+        // It waits for something in the first one too, so that the client was watched before.
+        let service = async move |head: &mut Parts, _: Incoming| {
+            if head.uri.path() == "/second" {
+                let _held = held.take();
+                std::future::pending::<()>().await;
+            }
+            tokio::task::yield_now().await;
+            Ok::<_, Failed>(Response::new(whole("one")))
+        };
+        let task = spawn_local(serve(wire.clone(), service));
+        wire.says("GET /first HTTP/1.1\r\n\r\n");
+        settle().await;
+        assert!(wire.heard().ends_with("one"));
+        wire.says("GET /second HTTP/1.1\r\n\r\n");
+        settle().await;
+        assert!(!feeder.is_dropped());
+        wire.ends();
+        settle().await;
+        assert!(feeder.is_dropped() && task.is_finished());
     });
 }
