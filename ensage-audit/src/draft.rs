@@ -122,8 +122,8 @@ impl Draft {
         rest.reserve(size);
         rest.extend_from_slice(b"\",\"severity\":");
         push_text(&mut rest, severity, 16);
-        rest.push(b',');
         let shares_at = rest.len();
+        rest.push(b',');
         let mut members = Members::new(&mut rest);
         write(&mut members);
         members.close();

@@ -12,7 +12,7 @@ use crate::json::{Members, object};
 /// Most ancestors of a process that a record names.
 const ANCESTORS_MAX: usize = 16;
 
-/// An object that many records share, as JSON: made once, and written once into each segment of the log.
+/// An object that many records share, as JSON: made once, and seldom written more than once into a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fragment(pub(crate) Arc<[u8]>);
 

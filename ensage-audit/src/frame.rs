@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A payload lacks `prev`, which its frame has. A call begins, behind `severity`, with those of `session`, `process` and
-//! `policy` that it has, each in full, or as the `seq` of the call in the same segment that has the same one in full.
+//! `policy` that it has, each in full, or as the `seq` of a call in the same segment that has the same one in full (one
+//! of the last 256 KiB of such texts; a longer one always stands in full).
 //! Readers get neither: see [`Lead`].
 
 use std::io::{self, Read, Seek, SeekFrom};

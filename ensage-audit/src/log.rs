@@ -273,6 +273,12 @@ impl Shared {
         if back.failure_mut().is_some() || !back.is_older_than(self.options.segment_age) {
             return Ok(());
         }
+        // It may have ended by its size already, and then the one that follows is new.
+        let done = back.drain(&self.front);
+        self.settle(&mut back, done)?;
+        if !back.is_older_than(self.options.segment_age) {
+            return Ok(());
+        }
         self.front().roll();
         let done = back.drain(&self.front);
         self.settle(&mut back, done)

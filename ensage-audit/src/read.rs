@@ -43,7 +43,8 @@ pub struct Record<'a> {
 
 /// The records of a log. At the end [`Records::next`] returns `None`, and more once there are more.
 ///
-/// Memory: one buffer, at most the longest record. Payloads are not checked against the chain; that is `verify`.
+/// Memory: one buffer and the record that is lent, each at most the longest record, and 512 KiB of texts that records
+/// have in common. Payloads are not checked against the chain; that is `verify`.
 #[derive(Debug)]
 pub struct Records {
     folder: Folder,
@@ -248,7 +249,8 @@ fn in_full<'t>(stored: &'t str, prev: &Hash, defined: &mut Defined, text: &'t mu
         text.push_str(part);
     }
     let mut rest = lead.rest;
-    for (member, name) in NAMES.iter().enumerate().filter(|_| lead.kind == "call") {
+    let members = if lead.kind == "call" { NAMES.as_slice() } else { &[] };
+    for (member, name) in members.iter().enumerate() {
         let Some(value) = rest.strip_prefix(",\"").and_then(|r| r.strip_prefix(name)?.strip_prefix("\":")) else {
             continue;
         };
@@ -308,11 +310,17 @@ fn first_time(folder: &Folder, name: &str) -> io::Result<Option<String>> {
 /// What the source says.
 pub fn scan<R: Read + Seek>(source: R) -> io::Result<(u64, u64)> {
     let mut reader = SegmentReader::new(source);
+    let (mut defined, mut text) = (Defined::default(), String::new());
     let (mut records, mut damages, mut offset) = (0, 0, HEADER_BYTES);
     loop {
         let (found, next) = step(&mut reader, offset)?;
         match found {
-            Step::Record(_) => records += 1,
+            Step::Record(frame) => {
+                if let Some(stored) = reader.buffered(&frame).and_then(line) {
+                    in_full(stored, &frame.prev, &mut defined, &mut text);
+                }
+                records += 1;
+            }
             Step::Damage(_) => damages += 1,
             Step::End => return Ok((records, damages)),
         }

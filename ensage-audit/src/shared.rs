@@ -4,6 +4,7 @@
 //! Writer and reader hold the same texts at the same record, because both take them by the same rule.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
 use crate::fragment::Fragment;
@@ -101,21 +102,25 @@ fn slot(text: &Fragment) -> usize {
 /// The texts of a segment that is being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defined {
-    held: HashMap<(usize, u64), String>,
+    held: Texts,
     held_bytes: usize,
+    /// What was held before all went: where a definition was damaged, the writer has held it a little longer.
+    before: Texts,
 }
+
+type Texts = HashMap<(usize, u64), String>;
 
 impl Defined {
     /// The text that the record `seq` has as its member.
     pub(crate) fn get(&self, member: usize, seq: u64) -> Option<&str> {
-        self.held.get(&(member, seq)).map(String::as_str)
+        self.held.get(&(member, seq)).or_else(|| self.before.get(&(member, seq))).map(String::as_str)
     }
 
     /// The record `seq` has it in full.
     pub(crate) fn define(&mut self, member: usize, text: &str, seq: u64) {
         match room(&mut self.held_bytes, text.len()) {
             Room::Enough => {}
-            Room::Made => self.held.clear(),
+            Room::Made => self.before = mem::take(&mut self.held),
             Room::None => return,
         }
         self.held.insert((member, seq), text.to_owned());
@@ -169,6 +174,27 @@ mod tests {
             assert!(bytes <= TEXT_BYTES_MAX);
         }
         assert!(named >= texts.len() && seqs.len() > texts.len(), "{named} named, {} in full", seqs.len());
+    }
+
+    #[test]
+    fn a_reader_that_missed_one_text_has_all_others() {
+        let texts: Vec<Fragment> = (0..300_usize).map(|n| text(&format!("{n}{}", "x".repeat(n * 37 % 4000)))).collect();
+        for missed in (0..300).step_by(23) {
+            let (mut dictionary, mut defined) = (Dictionary::new(), Defined::default());
+            for (seq, text) in texts.iter().flat_map(|text| [text, &texts[0], text]).enumerate() {
+                let seq = seq as u64;
+                match dictionary.find(2, text) {
+                    Some(earlier) if earlier == missed => {}
+                    Some(earlier) => assert_eq!(defined.get(2, earlier), Some(text.as_str()), "{missed}"),
+                    None => {
+                        dictionary.define(2, text, seq);
+                        if seq != missed {
+                            defined.define(2, text.as_str(), seq);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

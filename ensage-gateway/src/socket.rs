@@ -1,16 +1,22 @@
 //! A TCP stream that writes what is in one piece with `send`: rustls hands every write over as a list of slices, most
 //! often of one, and the kernel takes longer to look through a list than to take a buffer.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// One end of a TCP connection, without Nagle's delay.
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket(TcpStream, Breaks);
+
+/// Set where a connection shall end in a reset: what was said on it last is not whole, and must not look so.
+pub(crate) type Breaks = Rc<Cell<bool>>;
 
 impl Socket {
     /// Takes a connected stream.
@@ -20,7 +26,21 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         // Without it Nagle and delayed ACK together cost 40 ms on every small message.
         stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self(stream, Breaks::default()))
+    }
+
+    /// Whether it shall break when it is dropped.
+    pub(crate) fn breaks(&self) -> Breaks {
+        self.1.clone()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.1.get() {
+            // Where that can't be, it ends as it is.
+            let _ = rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! A timer for waits that nearly always end in time.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Made on first use and then kept: it is set anew only when it rings, or for an earlier moment, so that a wait which
@@ -24,7 +25,8 @@ impl Timer {
             } else if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 return Poll::Pending;
             }
-            if sleep.as_mut().poll(cx).is_pending() {
+            // Past tokio's budget: a sleep that is polled without budget says that it waits, and wakes nobody.
+            if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 self.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -39,7 +41,6 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::time::{sleep, timeout};
@@ -60,6 +61,39 @@ mod tests {
                 let rang = timeout(Duration::from_secs(given_up), poll_fn(|cx| timer.poll(due, cx))).await.is_ok();
                 assert_eq!(rang, due <= begun + Duration::from_secs(given_up));
                 assert_eq!(begun.elapsed(), (due - begun).min(Duration::from_secs(given_up)));
+            }
+        });
+    }
+
+    #[test]
+    fn it_rings_for_a_task_that_has_used_up_its_budget() {
+        paused().block_on(async {
+            for rung_before in [false, true] {
+                let mut timer = Timer::default();
+                if rung_before {
+                    let due = Instant::now() + Duration::from_secs(1);
+                    poll_fn(|cx| timer.poll(due, cx)).await;
+                }
+                let due = Instant::now() + Duration::from_secs(5);
+                // In a task of its own: what `block_on` runs has a new budget each time.
+                let rang = tokio::task::LocalSet::new()
+                    .run_until(async move {
+                        let ring = tokio::task::spawn_local(async move {
+                            let mut first = true;
+                            poll_fn(|cx| {
+                                if std::mem::take(&mut first) {
+                                    while tokio::task::coop::has_budget_remaining() {
+                                        let _ = pin!(tokio::task::coop::consume_budget()).poll(cx);
+                                    }
+                                }
+                                timer.poll(due, cx)
+                            })
+                            .await;
+                        });
+                        timeout(Duration::from_secs(60), ring).await.is_ok()
+                    })
+                    .await;
+                assert!(rang && Instant::now() == due, "rung before: {rung_before}");
             }
         });
     }

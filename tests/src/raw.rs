@@ -320,6 +320,15 @@ impl Raw {
         }
     }
 
+    /// Everything until the other side closes in order.
+    ///
+    /// # Errors
+    /// It breaks off: a reset, or a TLS stream without its last word.
+    pub fn try_rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.io.read_to_end(&mut rest).map(|_| rest)
+    }
+
     /// Everything until the other side closes; a reset is an end too.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -243,7 +243,9 @@ impl Back {
                 continue;
             }
             let cut = Cut::of(rest);
-            let Some(chunk) = rest.get(..cut.bytes).filter(|_| cut.records > 0) else { break };
+            let Some(chunk) = rest.get(..cut.bytes).filter(|_| cut.records > 0) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
             if let Err(err) = self.active.disk.write(chunk, self.active.bytes) {
                 self.ragged = Ragged::Tail;
                 // At once, so that readers and a crash find whole frames; `heal` does it if this fails too.

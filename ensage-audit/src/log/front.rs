@@ -60,7 +60,7 @@ impl Front {
         out.extend_from_slice(severity);
         for (member, (text, name)) in draft.shares.iter().zip(NAMES).enumerate() {
             let Some(text) = text else { continue };
-            out.push(b'"');
+            out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":");
             match self.shared.find(member, text) {
@@ -72,7 +72,6 @@ impl Front {
                     self.shared.define(member, text, self.seq);
                 }
             }
-            out.push(b',');
         }
         out.extend_from_slice(rest);
         if let Some((head, payload)) =

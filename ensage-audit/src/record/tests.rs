@@ -10,7 +10,7 @@ use crate::shared::NAMES;
 fn body(draft: &Draft) -> Value {
     let (severity, rest) = rest(draft).split_at(draft.shares_at);
     let shares = draft.shares.iter().zip(NAMES).filter_map(|(text, name)| Some((name, text.as_ref()?.as_str())));
-    let shares: String = shares.map(|(name, text)| format!("\"{name}\":{text},")).collect();
+    let shares: String = shares.map(|(name, text)| format!(",\"{name}\":{text}")).collect();
     let text = format!("{{\"time\":\"T{}{severity}{shares}{rest}", lead(draft));
     serde_json::from_str(&text).expect(&text)
 }

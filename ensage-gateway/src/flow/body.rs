@@ -7,14 +7,16 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use ensage_policy::Reason;
 use ensage_policy::judge::BodyPermit;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
-use super::forward::Loan;
+use super::identify::Conn;
 use super::record::EndGuard;
 use super::respond::Stages;
 use super::substitute::Search;
 use crate::gate::Watch;
 use crate::h1::{Driven, Incoming};
+use crate::socket::Breaks;
 
 /// Why a body is cut off before its end. The peer sees a reset, never a complete message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -156,8 +158,6 @@ pub(crate) enum ReplyBody {
         bytes: Option<Bytes>,
         /// Whether its length is told; else it goes out in chunks.
         exact: Exact,
-        /// The connection that its request is still going out on.
-        loan: Option<Box<Loan>>,
     },
     /// Coming from upstream.
     Stream(Box<Stream>),
@@ -173,7 +173,7 @@ pub(crate) enum Exact {
 impl ReplyBody {
     /// A whole body.
     pub(crate) fn whole(bytes: Bytes, exact: Exact) -> Self {
-        Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact, loan: None }
+        Self::Whole { bytes: (!bytes.is_empty()).then_some(bytes), exact }
     }
 
     /// Whether all of it was handed over.
@@ -283,21 +283,28 @@ impl Stream {
 pub(crate) struct Reply {
     body: ReplyBody,
     gate: Watch,
+    /// Set where only the end of the stream says that it is whole.
+    breaks: Option<Breaks>,
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.body.is_whole() {
             self.gate.torn();
+            if let Some(breaks) = &self.breaks {
+                breaks.set(true);
+            }
         }
         self.gate.answered();
     }
 }
 
 impl Reply {
-    pub(crate) fn new(body: ReplyBody, gate: &Watch) -> Self {
-        gate.begun();
-        Self { body, gate: gate.clone() }
+    /// For a client of this version.
+    pub(crate) fn new(body: ReplyBody, conn: &Conn, version: Version) -> Self {
+        conn.gate.begun();
+        let breaks = (version == Version::HTTP_10).then(|| conn.breaks.clone());
+        Self { body, gate: conn.gate.clone(), breaks }
     }
 }
 
@@ -322,8 +329,7 @@ impl Driven for Reply {
     fn poll_drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.body {
             ReplyBody::Stream(stream) => stream.end.poll_upload(cx),
-            ReplyBody::Whole { loan: Some(loan), .. } => loan.poll_upload(cx),
-            ReplyBody::Whole { loan: None, .. } => Poll::Ready(()),
+            ReplyBody::Whole { .. } => Poll::Ready(()),
         }
     }
 }
@@ -348,7 +354,7 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole { bytes, exact: Exact::Told, .. } => {
+            Self::Whole { bytes, exact: Exact::Told } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Self::Whole { exact: Exact::Untold, .. } => SizeHint::default(),

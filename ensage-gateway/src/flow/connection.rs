@@ -26,7 +26,7 @@ use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::h1::{self, Incoming};
 use crate::session::{Life, Origin, Session};
-use crate::socket::Socket;
+use crate::socket::{Breaks, Socket};
 use crate::worker::Worker;
 
 /// Who connected, as far as the acceptor knows it; may cross threads.
@@ -69,7 +69,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
-    let link = Link { shared: &shared, worker: &worker, client: &client, id };
+    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks() };
     let whole = async {
         // Each in a box of its own: a connection keeps no room for the stages that it is not in.
         if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
@@ -156,6 +156,7 @@ pub(super) struct Link<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) client: &'a Client,
     pub(super) id: Uuid,
+    pub(super) breaks: Breaks,
 }
 
 impl Link<'_> {
@@ -167,6 +168,7 @@ impl Link<'_> {
             client: self.client.clone(),
             via,
             gate,
+            breaks: self.breaks.clone(),
             watchman: Rc::default(),
             patience: Patience::default(),
         })
@@ -219,7 +221,7 @@ fn connect(
         }
         Err(stop) => reply::refuse(conn, x, stop, head)?,
     };
-    Ok(answer.map(|body| Reply::new(body, &conn.gate)))
+    Ok(answer.map(|body| Reply::new(body, conn, head.version)))
 }
 
 fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result<Tunnel, Stop> {

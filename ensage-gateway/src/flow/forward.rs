@@ -37,7 +37,8 @@ impl Answer {
     }
 }
 
-/// A connection in use. Dropped without [`Loan::done`] it is closed, which cancels the upstream request.
+/// A connection in use. Dropped without [`Loan::done`], and with it the answer's body, it is closed: that cancels the
+/// upstream request.
 pub(crate) struct Loan {
     lent: Option<Lease>,
     lane: Rc<Lane>,
@@ -52,9 +53,9 @@ impl Loan {
         }
     }
 
-    /// True where it was not given back.
-    pub(crate) const fn is_lent(&self) -> bool {
-        self.lent.is_some()
+    /// True where nothing of the request is left to be sent.
+    pub(crate) fn is_out(&self) -> bool {
+        self.lent.as_ref().is_none_or(|lease| lease.link.is_out())
     }
 
     /// Goes on with a body that is still under way. The connection is closed with the loan.

@@ -16,6 +16,7 @@ use super::wait::Patience;
 use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::session::{Life, Origin, Session};
+use crate::socket::Breaks;
 use crate::upstream::Pool;
 use crate::worker::{Rooms, Worker};
 
@@ -33,6 +34,8 @@ pub(crate) struct Conn {
     pub(crate) via: Via,
     /// The gate below the connection; told when an exchange is answered.
     pub(crate) gate: Watch,
+    /// Set where the connection may only end in a reset.
+    pub(crate) breaks: Breaks,
     /// Holds the running call against new policies.
     pub(crate) watchman: Rc<Watchman>,
     /// The timer of the running exchange.

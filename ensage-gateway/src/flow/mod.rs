@@ -70,7 +70,7 @@ pub(crate) async fn exchange(
             },
             Err(stop) => reply::refuse(conn, x, stop, head),
         };
-    answer.map(|a| a.map(|body| Reply::new(body, &conn.gate)))
+    answer.map(|a| a.map(|body| Reply::new(body, conn, head.version)))
 }
 
 /// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.

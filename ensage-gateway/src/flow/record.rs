@@ -256,11 +256,6 @@ impl EndGuard {
         self.loan.poll_upload(cx)
     }
 
-    /// The connection, where its request is still going out.
-    pub(crate) fn into_loan(self) -> Option<Box<Loan>> {
-        self.loan.is_lent().then(|| Box::new(self.loan))
-    }
-
     /// The exchange, whose answer is another one after all.
     pub(crate) fn into_exchange(self) -> Box<Exchange> {
         self.x

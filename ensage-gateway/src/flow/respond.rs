@@ -254,7 +254,8 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
-    if !ended {
+    // A request that is still under way is watched until it is out, and so its exchange must live.
+    if !ended || (stages.held.is_none() && !loan.is_out()) {
         let left = length.filter(|_| stages.keep_length());
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } }));
     }
@@ -341,8 +342,7 @@ impl Prepared {
                 // A body that upstream sent in chunks goes on in chunks; nothing is added to its head.
                 let told = head.headers.contains_key(header::CONTENT_LENGTH) || all.is_empty();
                 let exact = if told { Exact::Told } else { Exact::Untold };
-                let bytes = (!all.is_empty()).then_some(all);
-                ReplyBody::Whole { bytes, exact, loan: end.into_loan() }
+                ReplyBody::whole(all, exact)
             }
             Rest::Stream { body, first, left } => {
                 ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))

@@ -199,11 +199,15 @@ where
     }
 }
 
-/// Answers what the gate refused or what is `unread`, then closes in a way that lets the client read the answer.
+/// Answers what the gate refused or what is `unread`, then closes in a way that lets the client read the answer. Says
+/// nothing, not even goodbye, behind an answer that broke off.
 pub(super) async fn told<IO>(conn: &Rc<Conn>, unread: bool, io: &mut IO)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    if conn.breaks.get() {
+        return;
+    }
     let unread = unread.then_some((Reason::MalformedRequest, "the head of the request cannot be read"));
     let refused = conn.gate.violation().map(|violation| (violation.kind.reason(), violation.detail)).or(unread);
     if let Some((reason, detail)) = refused {

@@ -100,7 +100,8 @@ impl Watch {
         self.shared.heads.get().saturating_sub(self.shared.answered.get())
     }
 
-    /// Says that one more request has its whole answer (or never gets one). Each shown request needs it once:
+    /// Says that one more request has its whole answer (or never gets one: then nothing more is served). Each shown
+    /// request needs it once, which dropping the answer's body does:
     /// until then a refusal behind it, and what follows a CONNECT or upgrade, is held back. Then whoever reads the
     /// gate must read on: the time that it may be idle runs from there.
     pub fn answered(&self) {

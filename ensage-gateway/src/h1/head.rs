@@ -163,7 +163,12 @@ fn fields(head: &Bytes, lines: &[u8], mut note: impl FnMut(&HeaderName, &[u8]) -
 pub(super) fn write_request(out: &mut Vec<u8>, method: &Method, target: &Uri, fields: &HeaderMap) {
     out.put_slice(method.as_str().as_bytes());
     out.put_u8(b' ');
-    out.put_slice(target.path_and_query().map_or("/", |t| t.as_str()).as_bytes());
+    let target = target.path_and_query().map_or("/", |t| t.as_str());
+    // An absolute form may have a query and no path.
+    if target.starts_with('?') {
+        out.put_u8(b'/');
+    }
+    out.put_slice(target.as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
     write_fields(out, fields);
 }

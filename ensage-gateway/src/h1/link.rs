@@ -27,7 +27,7 @@ pub(crate) enum SendError<E> {
     Closed,
 }
 
-/// A connection to an upstream. Dropped while an answer is under way, it is closed.
+/// A connection to an upstream. Dropped while an answer is under way, it is closed with that answer's body.
 pub(crate) struct Link<IO, B: Body> {
     origin: Rc<RefCell<Origin<IO, B>>>,
 }
@@ -45,7 +45,7 @@ where
             asked: Method::GET,
             upload: None,
             persistence: Persistence::KeepAlive,
-            armed: false,
+            armed: None,
             deaf: false,
             failed: false,
         };
@@ -101,6 +101,12 @@ where
         self.origin.borrow_mut().poll_upload(cx).map(drop)
     }
 
+    /// True where nothing of the request is left to be sent, or can be.
+    pub(crate) fn is_out(&self) -> bool {
+        let origin = self.origin.borrow();
+        origin.deaf || (origin.upload.is_none() && origin.out.is_flushed())
+    }
+
     /// True if another request may be sent, as far as is known without looking at the stream.
     pub(crate) fn is_idle(&self) -> bool {
         let origin = self.origin.borrow();
@@ -122,7 +128,7 @@ where
     /// The same for a task that then asks at once: it is woken by what comes, and need not look for it before.
     pub(crate) fn arm(&self, cx: &mut Context<'_>) -> bool {
         let quiet = self.is_quiet(cx);
-        self.origin.borrow_mut().armed = quiet;
+        self.origin.borrow_mut().armed = quiet.then(|| cx.waker().clone());
         quiet
     }
 
@@ -144,8 +150,8 @@ struct Origin<IO, B: Body> {
     asked: Method,
     upload: Option<Upload<B>>,
     persistence: Persistence,
-    /// Whoever waits for the answer is woken when something comes, and nothing had come.
-    armed: bool,
+    /// Who is woken when something comes, where nothing had come.
+    armed: Option<Waker>,
     /// It reads no more. What it has said may still be read.
     deaf: bool,
     /// The request's own body failed: nothing of this exchange may become complete.
@@ -166,7 +172,7 @@ where
     /// Sends the request, and reads a head meanwhile: an upstream may answer before it has all of it, and may have
     /// answered where it reads no more.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, SendError<B::Error>>> {
-        let armed = std::mem::take(&mut self.armed);
+        let armed = self.armed.take().is_some_and(|armed| armed.will_wake(cx.waker()));
         match self.poll_upload(cx) {
             Poll::Ready(Err(Stuck::Body(error))) => return Poll::Ready(Err(SendError::Body(error))),
             Poll::Ready(Ok(())) if armed => return Poll::Pending,

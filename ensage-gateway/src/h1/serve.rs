@@ -34,6 +34,9 @@ pub(crate) trait Driven: Body<Data = Bytes> {
     fn poll_drive(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 }
 
+/// The longest time that a request goes on whose answer is out.
+const DRIVE_WAIT: Duration = Duration::from_secs(60);
+
 /// A stream over which no more requests are served.
 pub(crate) struct Served<IO> {
     /// The stream.
@@ -90,7 +93,13 @@ where
             if poll_fn(|cx| poll_answer(&client, &mut rest, body.as_mut(), cx)).await.is_err() {
                 break End::Over;
             }
-            poll_fn(|cx| body.as_mut().poll_drive(cx)).await;
+            if poll_fn(|cx| Poll::Ready(body.as_mut().poll_drive(cx))).await.is_pending() {
+                // An upstream that reads no more holds nobody for ever.
+                let rest = poll_fn(|cx| body.as_mut().poll_drive(cx));
+                if Box::pin(timeout(DRIVE_WAIT, rest)).await.is_err() {
+                    break End::Over;
+                }
+            }
             after
         };
         let read = client.borrow().is_read() || drained(&client).await;

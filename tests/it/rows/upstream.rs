@@ -137,11 +137,14 @@ fn an_answer_that_breaks_off_is_not_made_whole() {
     });
     let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
     for host in ["api.test", "other.test"] {
-        for path in ["/length", "/chunks"] {
+        // To a client of HTTP/1.0 the end of the stream is the end of the body: it must see that something broke.
+        for (path, version) in [("/length", "1.1"), ("/chunks", "1.1"), ("/length", "1.0"), ("/chunks", "1.0")] {
             let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
-            raw.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+            raw.send(format!("GET {path} HTTP/{version}\r\nHost: {host}\r\n\r\n").as_bytes());
             // Either the client is told that it failed, or it sees the end too early.
-            if let Ok(Some(answer)) = raw.try_answer("GET") {
+            if version == "1.0" {
+                assert!(raw.try_rest().map_or(true, |told| told.starts_with(b"HTTP/1.0 502 ")), "{host}{path}");
+            } else if let Ok(Some(answer)) = raw.try_answer("GET") {
                 assert_eq!(answer.status, 502, "{host}{path}: {}", answer.text());
             }
             let record = ensage_tests::until("the end of the call", || {

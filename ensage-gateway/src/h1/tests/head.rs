@@ -227,7 +227,9 @@ fn heads_are_written_as_they_are_read() {
 
     // Only the origin form is written, whatever the client sent.
     parts.headers.clear();
-    for (target, written) in [("http://a:80/x?y", "/x?y"), ("http://a", "/"), ("a:443", "/"), ("*", "*")] {
+    for (target, written) in
+        [("http://a:80/x?y", "/x?y"), ("http://a", "/"), ("http://a?y", "/?y"), ("a:443", "/"), ("*", "*")]
+    {
         let mut out = Vec::new();
         write_request(&mut out, &Method::GET, &Uri::try_from(target).unwrap(), &parts.headers);
         assert_eq!(String::from_utf8(out).unwrap(), format!("GET {written} HTTP/1.1\r\n"));

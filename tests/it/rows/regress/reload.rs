@@ -284,3 +284,31 @@ fn h2_a_reload_takes_no_text_that_was_not_accepted() {
     let after = told();
     assert!(after.0 != before.0 && after.1 == 2, "{before:?} {after:?}");
 }
+
+/// The answer was there before the request: what goes on behind it is held against the new policy like any other call.
+#[test]
+fn f11_an_upload_behind_an_early_answer_is_cut_with_its_host() {
+    let rig = rig();
+    let origin = Origin::start(Some(rig.ca.leaf(&["ok.test"])), |link| {
+        let Some(head) = link.request_head()? else { return Ok(()) };
+        link.write(&ensage_tests::ok("early"))?;
+        link.body_sum(&head).map(drop)
+    });
+    let gateway = rig.start_with(
+        &lab("[[enclave.lab.http]]\nhost = \"ok.test\"\nmethods = [\"POST\"]\n")
+            .resolve("*.test:443", origin.address()),
+    );
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(b"POST / HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    assert_eq!(raw.answer().text(), "early");
+    // The twin: a reload that leaves the host open leaves the upload.
+    reloaded(&rig, &gateway);
+    raw.send(b"5\r\nstill\r\n");
+    origin.wait_for("still");
+    edit(&rig, "host = \"ok.test\"", "host = \"other.test\"");
+    reloaded(&rig, &gateway);
+    let _ = raw.try_send(b"5\r\nafter\r\n0\r\n\r\n");
+    assert_eq!(raw.rest(), b"", "nothing more is said");
+    let got = origin.text();
+    assert!(got.contains("still") && !got.contains("after"), "{got}");
+}
