@@ -27,7 +27,7 @@ use super::record::EndGuard;
 use super::reply::Stop;
 use super::scan::McpSessions;
 use crate::gate::trailer_passes;
-use crate::h1::{Incoming, tell_length};
+use crate::h1::{Incoming, is_bodyless, tell_length};
 use crate::upstream::Fault;
 
 /// How the answer to a request must be read.
@@ -240,8 +240,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     x.status(head.status);
     learn_session(x, &head.headers);
-    let bodyless = *verb == Verb::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if bodyless {
+    if is_bodyless(head.status, verb) {
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }

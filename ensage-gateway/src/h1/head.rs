@@ -85,7 +85,7 @@ pub(super) fn trailers(section: &Bytes) -> Option<HeaderMap> {
 }
 
 /// Whether an answer has no content whatever its fields say (RFC 9112 section 6.3).
-pub(super) fn is_bodyless(status: StatusCode, asked: &Method) -> bool {
+pub(crate) fn is_bodyless(status: StatusCode, asked: &Method) -> bool {
     *asked == Method::HEAD
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

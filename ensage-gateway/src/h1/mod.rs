@@ -22,6 +22,7 @@ mod serve;
 mod tests;
 
 pub(crate) use body::Incoming;
+pub(crate) use head::is_bodyless;
 pub(crate) use link::{Link, SendError};
 pub(crate) use out::tell_length;
 pub(crate) use serve::{Driven, serve};

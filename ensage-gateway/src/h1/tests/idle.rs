@@ -1,15 +1,18 @@
 //! When a connection to an upstream may be used again, and one of a client is watched again.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
 
 use http::Response;
 use http::request::Parts;
 use http_body_util::BodyExt;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 
 use super::link::{get, open, post, send};
-use super::{Failed, Wire, fed, local, settle, whole};
-use crate::h1::{Incoming, serve};
+use super::{Failed, Fed, Wire, fed, local, settle, whole};
+use crate::h1::{Incoming, Link, serve};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -192,5 +195,49 @@ fn a_client_that_leaves_during_its_second_request_is_seen_too() {
         wire.ends();
         settle().await;
         assert!(feeder.is_dropped() && task.is_finished());
+    });
+}
+
+/// Arms a connection and asks over it, in one task; between the two something happens.
+fn armed(link: &Rc<Link<Wire, Fed>>, between: impl FnOnce() + 'static) -> JoinHandle<bool> {
+    let link = link.clone();
+    spawn_local(async move {
+        assert!(poll_fn(|cx| Poll::Ready(link.arm(cx))).await);
+        between();
+        link.ask(get());
+        link.answer().await.is_ok()
+    })
+}
+
+#[test]
+fn an_armed_connection_hears_what_comes() {
+    local(async {
+        let (wire, link) = open();
+        let asked = armed(&link, || {});
+        settle().await;
+        assert!(!asked.is_finished() && wire.heard().starts_with("GET / "));
+        wire.says(OK);
+        settle().await;
+        assert!(asked.await.unwrap());
+
+        // Also what came before it was asked.
+        let (wire, link) = open();
+        let ends = wire.clone();
+        let asked = armed(&link, move || ends.ends());
+        settle().await;
+        assert!(!asked.await.unwrap());
+        drop(wire);
+    });
+}
+
+#[test]
+fn a_task_that_another_has_armed_a_connection_for_looks_itself() {
+    local(async {
+        let (wire, link) = open();
+        assert!(poll_fn(|cx| Poll::Ready(link.arm(cx))).await);
+        wire.says(OK);
+        let answer = send(&link, get());
+        settle().await;
+        assert!(answer.is_finished());
     });
 }
