@@ -55,9 +55,9 @@ pub struct Call<'a> {
     pub exchange: Option<Uuid>,
     /// The client's connection.
     pub connection: Option<Uuid>,
-    /// [`SessionFacts::fragment`]
+    /// [`SessionFacts::fragment`](crate::SessionFacts::fragment)
     pub session: Option<&'a Fragment>,
-    /// [`ProcessFacts::fragment`]
+    /// [`ProcessFacts::fragment`](crate::ProcessFacts::fragment)
     pub process: Option<&'a Fragment>,
     /// `type`: `http`, `mcp`, `llm`, `websocket`, `tunnel`, `tcp` or `connect`.
     pub kind: &'a str,
@@ -99,7 +99,7 @@ pub struct Call<'a> {
     pub fault: Option<&'a str>,
     /// The next hop, where there is one.
     pub via: Option<&'a str>,
-    /// [`PolicyFacts::fragment`]
+    /// [`PolicyFacts::fragment`](crate::PolicyFacts::fragment)
     pub policy: Option<&'a Fragment>,
     /// The chamber that guards it.
     pub chamber: Option<&'a str>,

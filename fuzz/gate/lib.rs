@@ -3,3 +3,5 @@
 
 #[path = "../../ensage-gateway/src/gate/mod.rs"]
 pub mod gate;
+#[path = "../../ensage-gateway/src/timer.rs"]
+mod timer;
