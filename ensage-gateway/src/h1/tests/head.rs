@@ -25,7 +25,7 @@ fn lines(fields: &HeaderMap) -> Vec<(&str, &[u8])> {
 
 #[test]
 fn a_request_head_is_read_as_it_is() {
-    let text = "PATCH /a?b=c HTTP/1.1\r\nHOST: a\r\nx-one:  two words\t\r\nx-none:\r\nx-old:caf\u{e9}\r\n\r\n";
+    let text = "PATCH /a?b=c HTTP/1.1\r\nHOST: a\r\nx-one:  two words\t\r\nx-none:\r\nx-old:a\u{e9}\r\n\r\n";
     let RequestHead { parts, content, persistence, expects } = request(text).unwrap();
     assert_eq!(
         (parts.method, parts.uri.to_string(), parts.version),
@@ -33,7 +33,7 @@ fn a_request_head_is_read_as_it_is() {
     );
     assert_eq!((content, persistence, expects), (Content::Done, Persistence::KeepAlive, false));
     let expected: [(&str, &[u8]); 4] =
-        [("host", b"a"), ("x-one", b"two words"), ("x-none", b""), ("x-old", "caf\u{e9}".as_bytes())];
+        [("host", b"a"), ("x-one", b"two words"), ("x-none", b""), ("x-old", "a\u{e9}".as_bytes())];
     assert_eq!(lines(&parts.headers), expected);
 }
 
