@@ -3,12 +3,12 @@
 use std::io;
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
 use ensage_policy::{Reason, Scheme};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
@@ -236,30 +236,19 @@ fn violated(conn: &Rc<Conn>, reason: Reason, detail: &'static str) -> Option<Byt
 /// An answer of ours as bytes: nothing is served on the connection any more.
 fn plain(mut answer: Response<ReplyBody>) -> Bytes {
     answer.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-    let mut out = BytesMut::with_capacity(512);
-    let status = answer.status();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in answer.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    let mut out = Vec::with_capacity(512);
+    h1::write_response(&mut out, Version::HTTP_11, answer.status(), answer.headers());
     out.extend_from_slice(b"\r\n");
     if let ReplyBody::Whole { bytes: Some(body), .. } = answer.body() {
         out.extend_from_slice(body);
     }
-    out.freeze()
+    out.into()
 }
 
 /// Reads and drops what is still coming, bounded; a reset would take the answer away from the client.
 async fn drain<IO: AsyncRead + Unpin>(io: &mut IO) {
     let mut sink = vec![0u8; 16 * 1024];
-    let mut left: usize = 1024 * 1024;
+    let mut left = h1::DRAIN_BYTES_MAX;
     let read = async {
         while let Ok(n) = io.read(&mut sink).await {
             let Some(rest) = left.checked_sub(n) else { return };
@@ -269,5 +258,5 @@ async fn drain<IO: AsyncRead + Unpin>(io: &mut IO) {
             left = rest;
         }
     };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), read).await;
+    let _ = tokio::time::timeout(h1::DRAIN_WAIT, read).await;
 }

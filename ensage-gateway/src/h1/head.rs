@@ -105,6 +105,11 @@ fn version(text: &[u8]) -> Option<Version> {
     }
 }
 
+/// Whether a value of `Connection` has this option.
+pub(super) fn lists(value: &[u8], option: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|o| o.trim_ascii().eq_ignore_ascii_case(option))
+}
+
 /// What the fields say about their message.
 #[derive(Default)]
 struct Facts {
@@ -125,9 +130,8 @@ impl Facts {
             let content = if length == 0 { Content::Done } else { Content::Length(length) };
             self.framed = self.framed.or(Some(content));
         } else if *name == CONNECTION {
-            let says = |option: &[u8]| value.split(|b| *b == b',').any(|o| o.trim_ascii().eq_ignore_ascii_case(option));
-            self.close |= says(b"close");
-            self.keep_alive |= says(b"keep-alive");
+            self.close |= lists(value, b"close");
+            self.keep_alive |= lists(value, b"keep-alive");
         } else if *name == EXPECT {
             self.expects |= value.eq_ignore_ascii_case(b"100-continue");
         }
@@ -174,7 +178,7 @@ pub(super) fn write_request(out: &mut Vec<u8>, method: &Method, target: &Uri, fi
 }
 
 /// Writes the status line and the fields, without the empty line.
-pub(super) fn write_response(out: &mut Vec<u8>, version: Version, status: StatusCode, fields: &HeaderMap) {
+pub(crate) fn write_response(out: &mut Vec<u8>, version: Version, status: StatusCode, fields: &HeaderMap) {
     out.put_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');

@@ -22,7 +22,7 @@ mod serve;
 mod tests;
 
 pub(crate) use body::Incoming;
-pub(crate) use head::is_bodyless;
+pub(crate) use head::{is_bodyless, write_response};
 pub(crate) use link::{Link, SendError};
 pub(crate) use out::tell_length;
-pub(crate) use serve::{Driven, serve};
+pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, Driven, serve};

@@ -25,8 +25,8 @@ use crate::bell::Bell;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Most bytes of a request, and the longest time, that are read after an early answer (design section 5).
-const DRAIN_BYTES_MAX: usize = 1024 * 1024;
-const DRAIN_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const DRAIN_WAIT: Duration = Duration::from_secs(2);
 
 /// An answer that may come before its request has gone out: then there is work left which nobody asks for.
 pub(crate) trait Driven: Body<Data = Bytes> {
@@ -186,7 +186,7 @@ where
 }
 
 fn says_close(fields: &HeaderMap) -> bool {
-    fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    fields.get_all(CONNECTION).iter().any(|value| head::lists(value.as_bytes(), b"close"))
 }
 
 /// Reads what the client is still sending of a request that has its answer: were the connection closed on it, the
