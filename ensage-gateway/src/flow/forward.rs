@@ -90,13 +90,13 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         Some(lease) => (lease, begun + limit),
         None => {
             // Boxed: it is seldom needed, and larger than all the rest.
-            let lease = until_shown(conn, x, shown, Box::pin(open(&dialer, &key, conn)).as_mut()).await??;
+            let lease = until_shown(conn, x, shown, None, Box::pin(open(&dialer, &key, conn)).as_mut()).await??;
             (lease, Instant::now() + limit)
         }
     };
     lease.gate.expect(Asked::from(request.method()));
     lease.link.ask(request);
-    let answered = answered(conn, x, shown, due, pin!(lease.link.answer())).await?;
+    let answered = until_shown(conn, x, shown, Some(due), pin!(lease.link.answer())).await?;
     match answered {
         Ok(response) => {
             let loan = Loan { lent: Some(lease), lane };
@@ -106,37 +106,25 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     }
 }
 
-/// What `work` comes to. When it is not done by `shown`, the call goes into the log on its way.
+/// What `work` comes to, by `due` where there is a limit. When it is not done by `shown`, the call goes into the log on
+/// its way.
 async fn until_shown<T>(
     conn: &Conn,
     x: &mut Exchange,
     shown: Instant,
+    due: Option<Instant>,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stop> {
-    if x.is_launched() {
+    if x.is_launched() && due.is_none_or(|due| shown < due) {
         if let Some(done) = conn.patience.until(shown, work.as_mut()).await {
             return Ok(done);
         }
         x.decided(None)?;
     }
-    Ok(work.await)
-}
-
-/// The same for the head of an answer, which must come by `due`.
-async fn answered<T>(
-    conn: &Conn,
-    x: &mut Exchange,
-    shown: Instant,
-    due: Instant,
-    mut work: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, Stop> {
-    if shown < due && x.is_launched() {
-        if let Some(done) = conn.patience.until(shown, work.as_mut()).await {
-            return Ok(done);
-        }
-        x.decided(None)?;
+    match due {
+        Some(due) => conn.patience.until(due, work).await.ok_or_else(|| Fault::Timeout.into()),
+        None => Ok(work.await),
     }
-    conn.patience.until(due, work).await.ok_or_else(|| Fault::Timeout.into())
 }
 
 async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {
