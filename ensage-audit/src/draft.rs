@@ -21,23 +21,29 @@ const SHARE_BYTES: usize = 16;
 ///
 /// Making one costs an allocation and the copying of its texts; no lock is held meanwhile.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct Draft<'a> {
     kind: &'static str,
     id: Uuid,
+    exchange: Option<Uuid>,
     /// What stands behind the id, up to and with the line feed.
     pub(crate) rest: Vec<u8>,
     /// Where in `rest` the shared members belong.
     pub(crate) shares_at: usize,
-    pub(crate) shares: Shares,
+    pub(crate) shares: Shares<'a>,
+    /// Where the calls are among which another one may be like it.
+    pub(crate) place: Option<u64>,
     /// It holds texts that others have made.
     pub(crate) foreign: bool,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     /// A decision.
-    pub fn call(call: &Call<'_>) -> Self {
+    pub fn call(call: &Call<'a>) -> Self {
         let mut draft = Self::of("call", call.id, call.severity, CALL_BYTES, |m| call.write(m));
         draft.shares = call.shares();
+        draft.exchange = call.exchange;
+        // Who asks for several things in turn has a place for each, as long as they are told in more or fewer words.
+        draft.place = call.connection.map(|id| id.as_u64_pair().1.wrapping_add(draft.rest.len() as u64));
         draft
     }
 
@@ -106,6 +112,19 @@ impl Draft {
         push_id(out, self.id);
     }
 
+    /// Writes the exchange of a call. One that differs from its id in the last bit alone is not spelled.
+    pub(crate) fn write_exchange(&self, out: &mut Vec<u8>) {
+        let Some(exchange) = self.exchange else { return };
+        out.extend_from_slice(b",\"exchange\":");
+        if exchange.as_u128() ^ self.id.as_u128() == 1 {
+            out.push(b'1');
+        } else {
+            out.push(b'"');
+            push_id(out, exchange);
+            out.push(b'"');
+        }
+    }
+
     /// How long it is, shared members in full, besides what the log adds.
     pub(crate) fn bytes(&self) -> usize {
         let shares = self.shares.iter().flatten().map(|text| SHARE_BYTES + text.bytes().len());
@@ -128,7 +147,7 @@ impl Draft {
         write(&mut members);
         members.close();
         rest.push(b'\n');
-        Self { kind, id, rest, shares_at, shares: Shares::default(), foreign: true }
+        Self { kind, id, exchange: None, rest, shares_at, shares: Shares::default(), place: None, foreign: true }
     }
 }
 
@@ -140,7 +159,7 @@ thread_local! {
 /// More than this is not kept.
 const SPARE_BYTES_MAX: usize = 4096;
 
-impl Drop for Draft {
+impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if self.rest.capacity() <= SPARE_BYTES_MAX {
             // A thread that ends has no next one.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header   8  magic "ENSAGSEG"
-//!          4  version (2), little-endian
+//!          4  version (3), little-endian
 //!          8  seq of the first record, little-endian
 //!         32  chain hash of the record before it (zeros before the first of all)
 //! frame    4  length of the payload, little-endian
@@ -11,10 +11,16 @@
 //!          n  payload: one JSON object on one line, with its line feed
 //! ```
 //!
-//! A payload lacks `prev`, which its frame has. A call begins, behind `severity`, with those of `session`, `process` and
-//! `policy` that it has, each in full, or as the `seq` of a call in the same segment that has the same one in full (one
-//! of the last 256 KiB of such texts; a longer one always stands in full).
-//! Readers get neither: see [`Lead`].
+//! A payload lacks `prev`, which its frame has. In a call, behind `severity`, stand
+//!
+//! - `like`: the `seq` of a call in the same segment that has all that follows `exchange` in the very same words; then
+//!   nothing follows it here. Its own `seq` where later ones may be like it.
+//! - `exchange`: in full, or 1 where it is the call's id but for the last bit;
+//! - those of `session`, `process` and `policy` that it has, each in full, or as the `seq` of a call in the same segment
+//!   that has the same one in full.
+//!
+//! What calls name are the last 256 KiB of such texts, as readers get them; a longer one always stands in full. Readers
+//! get records without all this: see [`Lead`].
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -26,7 +32,7 @@ pub(crate) type Hash = [u8; 32];
 /// What stands before the first record of all.
 pub(crate) const GENESIS: Hash = [0; 32];
 pub(crate) const MAGIC: [u8; 8] = *b"ENSAGSEG";
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 pub(crate) const HEADER_BYTES: u64 = 52;
 pub(crate) const FRAME_BYTES: usize = 68;
 /// Longest payload. A record with every text and list at its bound stays below.
@@ -312,6 +318,7 @@ impl Place {
 pub(crate) struct Lead<'a> {
     pub(crate) seq: u64,
     pub(crate) kind: &'a str,
+    pub(crate) id: &'a str,
     /// Up to and with its id.
     pub(crate) text: &'a str,
     /// `,"severity":"…"`
@@ -327,11 +334,11 @@ impl<'a> Lead<'a> {
         let (seq, rest) = rest.split_once(",\"time\":\"")?;
         let (_, rest) = rest.split_once("\",\"kind\":\"")?;
         let (kind, rest) = rest.split_once("\",\"id\":\"")?;
-        let (_, rest) = rest.split_once('"')?;
+        let (id, rest) = rest.split_once('"')?;
         let text = line.get(..line.len() - rest.len())?;
         let (_, after) = rest.strip_prefix(",\"severity\":\"")?.split_once('"')?;
         let severity = rest.get(..rest.len() - after.len())?;
-        Some(Self { seq: seq.parse().ok()?, kind, text, severity, rest: after })
+        Some(Self { seq: seq.parse().ok()?, kind, id, text, severity, rest: after })
     }
 }
 
@@ -354,8 +361,8 @@ mod tests {
         other[0] ^= 1;
         assert_eq!(Header::decode(&other), Err(HeaderFault::Magic));
         let mut newer = bytes;
-        newer[8] = 3;
-        assert_eq!(Header::decode(&newer), Err(HeaderFault::Version(3)));
+        newer[8] = 4;
+        assert_eq!(Header::decode(&newer), Err(HeaderFault::Version(4)));
     }
 
     #[test]

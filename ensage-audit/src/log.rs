@@ -131,7 +131,7 @@ impl Log {
     /// # Errors
     /// [`AuditError::Unwritable`] while nothing can be written: then the record is not taken, except where this very
     /// call had to write and failed.
-    pub fn append(&self, draft: &Draft) -> Result<Seq, AuditError> {
+    pub fn append(&self, draft: &Draft<'_>) -> Result<Seq, AuditError> {
         self.place(draft, &|_| {})
     }
 
@@ -139,14 +139,14 @@ impl Log {
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn append_redacted(&self, mut draft: Draft, redact: impl Fn(&mut [u8])) -> Result<Seq, AuditError> {
+    pub fn append_redacted(&self, mut draft: Draft<'_>, redact: impl Fn(&mut [u8])) -> Result<Seq, AuditError> {
         if draft.foreign {
             redact(&mut draft.rest);
         }
         self.place(&draft, &redact)
     }
 
-    fn place(&self, draft: &Draft, redact: &dyn Fn(&mut [u8])) -> Result<Seq, AuditError> {
+    fn place(&self, draft: &Draft<'_>, redact: &dyn Fn(&mut [u8])) -> Result<Seq, AuditError> {
         let bytes = draft.bytes() + ADDED_BYTES_MAX;
         if bytes > RECORD_BYTES_MAX {
             return Err(AuditError::RecordTooLarge { bytes, max: RECORD_BYTES_MAX });

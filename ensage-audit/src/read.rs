@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::clock::Stamp;
 use crate::folder::Folder;
 use crate::frame::{At, Frame, HEADER_BYTES, Hash, Lead, PAYLOAD_START, Place, SegmentReader, hex};
-use crate::shared::{Defined, NAMES};
+use crate::shared::{Defined, LIKE, NAMES, WHOLE};
 
 /// How far the clock may have been set back between two records for a query by time still to find all of them.
 pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(3600);
@@ -249,39 +249,66 @@ fn in_full<'t>(stored: &'t str, prev: &Hash, defined: &mut Defined, text: &'t mu
         text.push_str(part);
     }
     let mut rest = lead.rest;
-    let members = if lead.kind == "call" { NAMES.as_slice() } else { &[] };
-    for (member, name) in members.iter().enumerate() {
-        let Some(value) = rest.strip_prefix(",\"").and_then(|r| r.strip_prefix(name)?.strip_prefix("\":")) else {
-            continue;
-        };
-        let Some((seq, shown, after)) = shared(value) else { break };
+    if lead.kind != "call" {
+        text.push_str(rest);
+        return text;
+    }
+    let like = member(&mut rest, LIKE).and_then(|(seq, _)| seq);
+    if let Some((derived, shown)) = member(&mut rest, "exchange") {
+        text.push_str(",\"exchange\":");
+        match derived {
+            None => text.push_str(shown),
+            Some(_) => push_exchange(text, lead.id),
+        }
+    }
+    if let Some(known) = like.filter(|seq| *seq != lead.seq) {
+        text.push_str(defined.get(WHOLE, known).unwrap_or("}"));
+        return text;
+    }
+    let told = text.len();
+    for (index, name) in NAMES.iter().enumerate() {
+        let Some((seq, shown)) = member(&mut rest, name) else { continue };
         let shown = match seq {
             None => {
-                defined.define(member, shown, lead.seq);
+                defined.define(index, shown, lead.seq);
                 Some(shown)
             }
-            Some(seq) => defined.get(member, seq),
+            Some(seq) => defined.get(index, seq),
         };
         if let Some(shown) = shown {
             for part in [",\"", name, "\":", shown] {
                 text.push_str(part);
             }
         }
-        rest = after;
     }
     text.push_str(rest);
+    if like.is_some() {
+        defined.define(WHOLE, text.get(told..).unwrap_or_default(), lead.seq);
+    }
     text
 }
 
-/// The value that a text begins with, the record that it names if it is a number, and what follows.
-fn shared(value: &str) -> Option<(Option<u64>, &str, &str)> {
+/// The exchange of a call that does not spell it: its id but for the last bit.
+fn push_exchange(text: &mut String, id: &str) {
+    let (most, last) = id.split_at_checked(id.len().saturating_sub(1)).unwrap_or((id, ""));
+    let last = u32::from_str_radix(last, 16).ok().and_then(|digit| char::from_digit(digit ^ 1, 16));
+    text.push('"');
+    text.push_str(most);
+    text.extend(last);
+    text.push('"');
+}
+
+/// Takes the member `name` off what a text begins with: its value, and the number that it is if it is one.
+fn member<'a>(rest: &mut &'a str, name: &str) -> Option<(Option<u64>, &'a str)> {
+    let value = rest.strip_prefix(",\"")?.strip_prefix(name)?.strip_prefix("\":")?;
     let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
     let shown = values.next()?.ok()?.get();
-    let after = value.get(shown.len()..)?;
-    match shown.as_bytes().first()? {
-        b'{' => Some((None, shown, after)),
-        _ => Some((Some(shown.parse().ok()?), shown, after)),
-    }
+    let seq = match shown.as_bytes().first()? {
+        b'{' | b'"' => None,
+        _ => Some(shown.parse().ok()?),
+    };
+    *rest = value.get(shown.len()..)?;
+    Some((seq, shown))
 }
 
 fn names(folder: &Folder) -> io::Result<Vec<String>> {

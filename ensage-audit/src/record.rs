@@ -115,23 +115,18 @@ impl<'a> Call<'a> {
         Self { id, severity, ..Self::default() }
     }
 
-    /// What it has in common with others; that is not [written](Self::write).
-    pub(crate) fn shares(&self) -> Shares {
-        [self.session, self.process, self.policy].map(Option::<&Fragment>::cloned)
+    /// What it has in common with others; that is not [written](Self::write), nor is the exchange.
+    pub(crate) fn shares(&self) -> Shares<'a> {
+        [self.session, self.process, self.policy]
     }
 
     pub(crate) fn write(&self, m: &mut Members<'_>) {
-        self.write_who(m);
+        m.id("connection", self.connection);
         self.write_what(m);
         self.write_verdict(m);
         if let Some(end) = self.end {
             end.write_counts(m);
         }
-    }
-
-    fn write_who(&self, m: &mut Members<'_>) {
-        m.id("exchange", self.exchange);
-        m.id("connection", self.connection);
     }
 
     fn write_what(&self, m: &mut Members<'_>) {

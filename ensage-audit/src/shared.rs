@@ -1,5 +1,5 @@
-//! Members that many calls have in common: their text stands once in a segment, and the others name the record that has
-//! it.
+//! What many calls have in common: its text stands once in a segment, and the others name the record that has it. That
+//! is some of their members, or all but the few that are new in each, where a connection repeats itself.
 //!
 //! Writer and reader hold the same texts at the same record, because both take them by the same rule.
 
@@ -16,8 +16,40 @@ const MEMBERS: usize = 3;
 /// Most bytes of texts that can be named; the next one takes the place of all.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 
+/// Stands behind the severity of a call that is like another one (its `seq`), or that others may be like (its own).
+pub(crate) const LIKE: &str = "like";
+/// By this number readers hold what a whole call has.
+pub(crate) const WHOLE: usize = MEMBERS;
+
 /// What a call has in common with others, by [`NAMES`].
-pub(crate) type Shares = [Option<Fragment>; MEMBERS];
+pub(crate) type Shares<'a> = [Option<&'a Fragment>; MEMBERS];
+
+/// The last calls of this many connections are known.
+const CALL_SLOTS: usize = 256;
+/// Most bytes of a call that others may be like, without what it shares.
+const CALL_BYTES_MAX: usize = 2048;
+/// So many calls are like one; then it is told again, so that damage to one record takes no more than these with it.
+const ALIKE_MAX: u32 = 64;
+
+/// How a call stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Like {
+    /// It is the first of its kind.
+    None,
+    /// The last one was the same: those that follow will name this one.
+    Itself,
+    /// All that it has was told by this record.
+    Record(u64),
+}
+
+/// The last call of a connection.
+#[derive(Clone, Debug, Default)]
+struct Last {
+    shares: [Option<Fragment>; MEMBERS],
+    rest: Vec<u8>,
+    /// The record that tells it to readers, and how many may still name that.
+    told: Option<(u64, u32)>,
+}
 
 /// What becomes of a text behind the ones that are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +80,47 @@ pub(crate) struct Dictionary {
     held_bytes: usize,
     /// Each keeps its text alive, so that no other can come to lie there.
     near: Vec<Option<(usize, Fragment, u64)>>,
+    calls: Vec<Last>,
 }
 
 impl Dictionary {
     pub(crate) fn new() -> Self {
-        Self { held: Default::default(), held_bytes: 0, near: vec![None; NEAR_SLOTS] }
+        Self {
+            held: Default::default(),
+            held_bytes: 0,
+            near: vec![None; NEAR_SLOTS],
+            calls: vec![Last::default(); CALL_SLOTS],
+        }
+    }
+
+    /// How a call stands to the last one in its `place`.
+    pub(crate) fn like(&mut self, place: u64, shares: &Shares<'_>, rest: &[u8]) -> Like {
+        let Some(last) = self.calls.get_mut(call_slot(place)).filter(|_| rest.len() <= CALL_BYTES_MAX) else {
+            return Like::None;
+        };
+        if last.rest != rest || last.shares.each_ref().map(Option::as_ref) != *shares {
+            last.rest.clear();
+            last.rest.extend_from_slice(rest);
+            last.shares = shares.map(Option::<&Fragment>::cloned);
+            last.told = None;
+            return Like::None;
+        }
+        match &mut last.told {
+            Some((seq, left)) if *left > 0 => {
+                *left -= 1;
+                Like::Record(*seq)
+            }
+            _ => Like::Itself,
+        }
+    }
+
+    /// The record `seq` tells the last call in its `place`: `bytes` as a reader gets it.
+    pub(crate) fn tell(&mut self, place: u64, seq: u64, bytes: usize) {
+        if self.hold(bytes)
+            && let Some(last) = self.calls.get_mut(call_slot(place))
+        {
+            last.told = Some((seq, ALIKE_MAX));
+        }
     }
 
     /// The record that has this text as its member.
@@ -71,17 +139,24 @@ impl Dictionary {
 
     /// The record `seq` has it in full.
     pub(crate) fn define(&mut self, member: usize, text: &Fragment, seq: u64) {
-        match room(&mut self.held_bytes, text.bytes().len()) {
-            Room::Enough => {}
+        if self.hold(text.bytes().len())
+            && let Some(held) = self.held.get_mut(member)
+        {
+            held.insert(text.clone(), seq);
+        }
+    }
+
+    /// Makes room for a text; false where it is too long to be held.
+    fn hold(&mut self, bytes: usize) -> bool {
+        match room(&mut self.held_bytes, bytes) {
+            Room::Enough => true,
             Room::Made => {
                 let held_bytes = self.held_bytes;
                 self.clear();
                 self.held_bytes = held_bytes;
+                true
             }
-            Room::None => return,
-        }
-        if let Some(held) = self.held.get_mut(member) {
-            held.insert(text.clone(), seq);
+            Room::None => false,
         }
     }
 
@@ -90,7 +165,12 @@ impl Dictionary {
         self.held.iter_mut().for_each(HashMap::clear);
         self.held_bytes = 0;
         self.near.fill(None);
+        self.calls.iter_mut().for_each(|last| last.told = None);
     }
+}
+
+fn call_slot(place: u64) -> usize {
+    usize::try_from(place % CALL_SLOTS as u64).unwrap_or(0)
 }
 
 fn slot(text: &Fragment) -> usize {
@@ -99,7 +179,7 @@ fn slot(text: &Fragment) -> usize {
     usize::try_from(spread).unwrap_or(0) % NEAR_SLOTS
 }
 
-/// The texts of a segment that is being read.
+/// The texts of a segment that is being read, by member ([`WHOLE`] for all of them) and record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defined {
     held: Texts,

@@ -9,7 +9,7 @@ use crate::draft::Draft;
 use crate::frame::{FRAME_BYTES, HEADER_BYTES, Hash, PAYLOAD_START, chain, write_head};
 use crate::json::push_number;
 use crate::log::ADDED_BYTES_MAX;
-use crate::shared::{Dictionary, NAMES};
+use crate::shared::{Dictionary, LIKE, Like, NAMES};
 
 /// Records that have a place in the chain and are not in a file yet.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Front {
 
     /// Takes a record: its seq, and how many bytes are pending with it. A shared text that is written in full is
     /// redacted; `rest` was.
-    pub(super) fn push(&mut self, draft: &Draft, now: SystemTime, redact: &dyn Fn(&mut [u8])) -> (u64, usize) {
+    pub(super) fn push(&mut self, draft: &Draft<'_>, now: SystemTime, redact: &dyn Fn(&mut [u8])) -> (u64, usize) {
         if self.segment_used + (draft.bytes() + ADDED_BYTES_MAX) as u64 > self.segment_bytes {
             self.roll();
         }
@@ -58,22 +58,44 @@ impl Front {
         draft.write_lead(out);
         let (severity, rest) = draft.rest.split_at_checked(draft.shares_at).unwrap_or((&draft.rest, &[]));
         out.extend_from_slice(severity);
-        for (member, (text, name)) in draft.shares.iter().zip(NAMES).enumerate() {
-            let Some(text) = text else { continue };
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            match self.shared.find(member, text) {
-                Some(earlier) => push_number(out, earlier),
-                None => {
-                    let from = out.len();
-                    out.extend_from_slice(text.bytes());
-                    redact(out.get_mut(from..).unwrap_or_default());
-                    self.shared.define(member, text, self.seq);
+        let like = match draft.place {
+            Some(place) => self.shared.like(place, &draft.shares, rest),
+            None => Like::None,
+        };
+        let named = match like {
+            Like::None => None,
+            Like::Itself => Some(self.seq),
+            Like::Record(seq) => Some(seq),
+        };
+        if let Some(seq) = named {
+            push_member(out, LIKE);
+            push_number(out, seq);
+        }
+        draft.write_exchange(out);
+        if let Like::Record(_) = like {
+            out.extend_from_slice(b"}\n");
+        } else {
+            let mut told = rest.len() - 1;
+            for (member, (text, name)) in draft.shares.iter().zip(NAMES).enumerate() {
+                let Some(text) = text else { continue };
+                let from = out.len();
+                push_member(out, name);
+                told += out.len() - from + text.bytes().len();
+                match self.shared.find(member, text) {
+                    Some(earlier) => push_number(out, earlier),
+                    None => {
+                        let from = out.len();
+                        out.extend_from_slice(text.bytes());
+                        redact(out.get_mut(from..).unwrap_or_default());
+                        self.shared.define(member, text, self.seq);
+                    }
                 }
             }
+            out.extend_from_slice(rest);
+            if let (Like::Itself, Some(place)) = (like, draft.place) {
+                self.shared.tell(place, self.seq, told);
+            }
         }
-        out.extend_from_slice(rest);
         if let Some((head, payload)) =
             out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<FRAME_BYTES>())
         {
@@ -103,4 +125,10 @@ impl Front {
     pub(super) fn hand_over(&mut self, into: &mut Vec<u8>) {
         mem::swap(&mut self.pending, into);
     }
+}
+
+fn push_member(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }

@@ -17,7 +17,7 @@ const SMALL_FILE_BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Found {
     pub(super) seq: u64,
     pub(super) hash: Hash,
-    pub(super) gaps: Vec<Draft>,
+    pub(super) gaps: Vec<Draft<'static>>,
 }
 
 /// Puts the folder in order and tells where the log goes on.
@@ -55,7 +55,7 @@ fn newest_head(path: &Path, keys: &Keys) -> io::Result<Option<u64>> {
     Ok(lines.filter_map(|line| keys.check(Purpose::Head, line).ok()).map(|head| head.seq).next())
 }
 
-fn last_record(folder: &Folder, keys: &Keys, gaps: &mut Vec<Draft>) -> Result<(u64, Hash), AuditError> {
+fn last_record(folder: &Folder, keys: &Keys, gaps: &mut Vec<Draft<'static>>) -> Result<(u64, Hash), AuditError> {
     let names = folder.segment_names().map_err(|source| AuditError::Open { path: folder.segments(), source })?;
     for name in names.iter().rev() {
         let path = folder.segment(name);

@@ -41,6 +41,7 @@ impl Faults {
     }
 }
 
+mod alike;
 mod crash;
 mod disk;
 mod order;
@@ -101,7 +102,7 @@ fn records(dir: &Path) -> Vec<Value> {
     all
 }
 
-fn note(text: &str) -> Draft {
+fn note(text: &str) -> Draft<'static> {
     Draft::admin("info", &AdminEvent { event: "note", target: Some(text), ..AdminEvent::default() })
 }
 

@@ -28,7 +28,7 @@ impl Rig {
         self.temp.path().join("audit")
     }
 
-    fn append(&self, draft: &Draft) {
+    fn append(&self, draft: &Draft<'_>) {
         self.log.written(self.log.append(draft).unwrap()).unwrap();
     }
 

@@ -8,7 +8,7 @@ use crate::event::AdminEvent;
 use crate::frame::FRAME_BYTES;
 use crate::log::{Log, Options};
 
-fn note(text: &str) -> Draft {
+fn note(text: &str) -> Draft<'static> {
     Draft::admin("info", &AdminEvent { event: "note", target: Some(text), ..AdminEvent::default() })
 }
 

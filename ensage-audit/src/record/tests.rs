@@ -7,21 +7,24 @@ use crate::fragment::{Ancestor, PolicyFacts, ProcessFacts, SessionFacts};
 use crate::json::is_unprintable;
 use crate::shared::NAMES;
 
-fn body(draft: &Draft) -> Value {
+fn body(draft: &Draft<'_>) -> Value {
     let (severity, rest) = rest(draft).split_at(draft.shares_at);
     let shares = draft.shares.iter().zip(NAMES).filter_map(|(text, name)| Some((name, text.as_ref()?.as_str())));
     let shares: String = shares.map(|(name, text)| format!(",\"{name}\":{text}")).collect();
-    let text = format!("{{\"time\":\"T{}{severity}{shares}{rest}", lead(draft));
+    let mut exchange = Vec::new();
+    draft.write_exchange(&mut exchange);
+    let exchange = String::from_utf8(exchange).unwrap();
+    let text = format!("{{\"time\":\"T{}{severity}{exchange}{shares}{rest}", lead(draft));
     serde_json::from_str(&text).expect(&text)
 }
 
-fn lead(draft: &Draft) -> String {
+fn lead(draft: &Draft<'_>) -> String {
     let mut out = Vec::new();
     draft.write_lead(&mut out);
     String::from_utf8(out).unwrap()
 }
 
-fn rest(draft: &Draft) -> &str {
+fn rest<'d>(draft: &'d Draft<'_>) -> &'d str {
     std::str::from_utf8(&draft.rest).unwrap()
 }
 

@@ -60,7 +60,7 @@ impl Rig {
     }
 }
 
-fn note(text: &str) -> Draft {
+fn note(text: &str) -> Draft<'static> {
     Draft::admin("info", &AdminEvent { event: "note", target: Some(text), ..AdminEvent::default() })
 }
 

@@ -304,13 +304,13 @@ impl Shared {
     }
 
     /// Gives a record its place in the log. Whatever others said in it, no secret and no placeholder is written down.
-    pub(crate) fn append(&self, draft: Draft) -> Result<Seq, ensage_audit::AuditError> {
+    pub(crate) fn append(&self, draft: Draft<'_>) -> Result<Seq, ensage_audit::AuditError> {
         let redactor = self.redactor.load();
         self.log.append_redacted(draft, |text| redactor.redact(text))
     }
 
     /// A record that no answer waits for; that it cannot be written is the audit log's own alarm.
-    pub(crate) fn note(&self, draft: Draft) {
+    pub(crate) fn note(&self, draft: Draft<'_>) {
         match self.append(draft).and_then(|seq| self.log.written(seq)) {
             Ok(()) => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a record cannot be written"),

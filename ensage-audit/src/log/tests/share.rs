@@ -19,7 +19,7 @@ fn policy(generation: u64) -> Fragment {
     PolicyFacts { generation, sha256: Some("00ff") }.fragment()
 }
 
-fn call(session: Option<&Fragment>, process: Option<&Fragment>, policy: Option<&Fragment>) -> Draft {
+fn call<'a>(session: Option<&'a Fragment>, process: Option<&'a Fragment>, policy: Option<&'a Fragment>) -> Draft<'a> {
     Draft::call(&Call { session, process, policy, kind: "http", ..Call::new(uuid::Uuid::now_v7(), "low") })
 }
 
