@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,16 +106,38 @@ impl Rooms {
     }
 }
 
+/// A generation as a worker holds it: counted once for all its exchanges, so that workers share no count.
+pub(crate) struct Current(Arc<Generation>);
+
+impl Deref for Current {
+    type Target = Arc<Generation>;
+
+    fn deref(&self) -> &Arc<Generation> {
+        &self.0
+    }
+}
+
 /// State of one worker thread; nothing in it is shared or locked.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
+    generation: RefCell<Rc<Current>>,
     dialer: RefCell<Option<(u64, Rc<Dialer>)>>,
     rooms: RefCell<HashMap<Uuid, Rooms>>,
 }
 
 impl Worker {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, dialer: RefCell::default(), rooms: RefCell::default() }
+        let generation = RefCell::new(Rc::new(Current(shared.generation())));
+        Self { shared, generation, dialer: RefCell::default(), rooms: RefCell::default() }
+    }
+
+    /// The generation of this moment.
+    pub(crate) fn generation(&self) -> Rc<Current> {
+        let mut known = self.generation.borrow_mut();
+        if known.policy.generation != self.shared.generation_number() {
+            *known = Rc::new(Current(self.shared.generation()));
+        }
+        known.clone()
     }
 
     /// The dialer of this generation; made on first use after a reload.

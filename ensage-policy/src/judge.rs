@@ -30,6 +30,7 @@ pub use permit::{BodyPermit, Fill, HeadPermit};
 pub use route::{Form, Governed, Route, RouteKind, form};
 pub use url::{Url, UrlError};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::authority::Authority;
@@ -66,7 +67,7 @@ pub struct Trial<'p> {
     policy: &'p Policy,
     enclave: &'p Arc<Enclave>,
     mode: Mode,
-    steps: Vec<Taken>,
+    steps: Vec<Taken<'p>>,
     would: Option<Denial>,
     reached: Option<(Authority, Scheme)>,
     asked: Option<(Authority, Scheme, RequestPath)>,
@@ -84,7 +85,7 @@ impl<'p> Trial<'p> {
     /// The refusal, where the mode does not let it pass.
     pub fn identity(&mut self, against: Option<Reason>, message: &str) -> Result<(), Denial> {
         let verdict = match against {
-            None => Ok(Some(self.enclave.rule.clone())),
+            None => Ok(Some(Cow::Borrowed(&self.enclave.rule))),
             Some(reason) => Err(Denial::new(reason, message).by(&self.enclave.rule)),
         };
         self.settle(Step::Identity, verdict)
@@ -162,7 +163,7 @@ impl<'p> Trial<'p> {
         self.settle(Step::Method, found.method.map(Some))?;
         self.settle(Step::Path, found.path.map(Some))?;
         self.settle(Step::Classify, found.classify.map(Some))?;
-        self.asked = Some((authority.clone(), scheme, path.clone()));
+        self.asked = self.reached.take().map(|(authority, scheme)| (authority, scheme, path.clone()));
         Ok(route)
     }
 
@@ -184,7 +185,7 @@ impl<'p> Trial<'p> {
     }
 
     /// The steps so far.
-    pub fn steps(&self) -> &[Taken] {
+    pub fn steps(&self) -> &[Taken<'p>] {
         &self.steps
     }
 
@@ -200,15 +201,16 @@ impl<'p> Trial<'p> {
         self.settle(Step::Reach, Err(Denial::new(Reason::HostClosed, message).by(rule).remedy(remedy)))
     }
 
-    fn upgrade(&self, found: &route::Found) -> Denial {
-        let rule = found.classify.clone().unwrap_or_else(|_| http::list(self.enclave));
+    fn upgrade(&self, found: &route::Found<'_>) -> Denial {
+        let rule = found.classify.clone().unwrap_or_else(|_| Cow::Owned(http::list(self.enclave)));
         let message = "an Upgrade is not passed: send this request without it";
         Denial::new(Reason::WebsocketNotAllowed, message).by(&rule)
     }
 
     /// The narrowest rule that allowed something so far: the one of the last step that had any.
     fn deciding(&self) -> Option<&Rule> {
-        self.steps.iter().rev().filter(|taken| taken.verdict == Verdict::Allow).find_map(|taken| taken.rule.as_ref())
+        let allowed = self.steps.iter().rev().filter(|taken| taken.verdict == Verdict::Allow);
+        allowed.into_iter().find_map(|taken| taken.rule.as_deref())
     }
 
     fn body_permit(&self) -> BodyPermit {
@@ -216,14 +218,14 @@ impl<'p> Trial<'p> {
     }
 
     /// Notes what a step said. A refusal ends the trial, unless observe lets its reason pass.
-    fn settle(&mut self, step: Step, verdict: Result<Option<Rule>, Denial>) -> Result<(), Denial> {
+    fn settle(&mut self, step: Step, verdict: Result<Option<Cow<'p, Rule>>, Denial>) -> Result<(), Denial> {
         match verdict {
             Ok(rule) => {
                 self.steps.push(Taken { step, verdict: Verdict::Allow, rule });
                 Ok(())
             }
             Err(denial) if self.mode.lets_pass(denial.reason) => {
-                self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
+                self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone().map(Cow::Owned) });
                 self.would.get_or_insert(denial);
                 Ok(())
             }
@@ -233,7 +235,7 @@ impl<'p> Trial<'p> {
 
     /// Notes a refusal that no mode lets pass.
     fn refuse(&mut self, step: Step, denial: Denial) -> Denial {
-        self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone() });
+        self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone().map(Cow::Owned) });
         denial
     }
 }

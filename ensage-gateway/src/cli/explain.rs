@@ -112,7 +112,7 @@ fn document(policy: &Policy, e: &Explanation) -> Value {
     body.into()
 }
 
-fn step(taken: &Taken) -> Value {
+fn step(taken: &Taken<'_>) -> Value {
     let mut body = json!({ "step": taken.step.code(), "decision": taken.verdict.code() });
     if let (Some(map), Some(rule)) = (body.as_object_mut(), &taken.rule) {
         map.insert("rule".to_owned(), (*rule.path).into());

@@ -225,10 +225,11 @@ fn connect(
 }
 
 fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result<Tunnel, Stop> {
-    let policy = x.policy.clone();
+    let generation = x.generation.clone();
+    let policy = &*generation.policy;
     x.meant(head);
     let member = identify::member(conn, x)?;
-    let enclave = identify::enclave(&policy, &member)?;
+    let enclave = identify::enclave(policy, &member)?;
     let raw = head.uri.authority().map_or("", |a| a.as_str());
     x.asked(raw);
     let authority = Authority::parse(raw.as_bytes(), None).map_err(malformed)?;
@@ -240,10 +241,10 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
         }
     }
     x.connect_target(&authority);
-    let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &member));
-    identify::admit(&mut trial, &member, &enclave)?;
+    let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
+    identify::admit(&mut trial, &member, enclave)?;
     trial.connect(&authority)?;
-    let taint = misplaced(conn, x, head, &member, &enclave, &authority);
+    let taint = misplaced(conn, x, head, &member, enclave, &authority);
     if let Some(taint) = &taint {
         x.alarm(taint.reason);
     }

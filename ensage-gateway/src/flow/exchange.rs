@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use ensage_audit::{Alarm, Draft, Fragment, Seq};
+use ensage_audit::{Alarm, Draft, Seq};
 use ensage_mcp::mcp::Message;
 use ensage_mcp::{Revision, llm};
 use ensage_policy::authority::Authority;
@@ -18,14 +18,14 @@ use uuid::Uuid;
 
 use super::body::UpSeen;
 use super::hold::Held;
-use super::identify::{Client, Conn, Member, Via};
+use super::identify::{Conn, Member, Via};
 use super::reply::Form;
 use super::request::Target;
 use super::respond::{Allow, Expected};
-use super::revoke::{Content, Watchman};
+use super::revoke::Content;
 use super::scan::McpSessions;
-use crate::gateway::{Generation, Shared};
 use crate::session::Session;
+use crate::worker::Current;
 
 /// One request from its head to its record. Whatever happens to it, it is recorded once: dropped unfinished, it was
 /// the client that left, or the session that ended.
@@ -33,26 +33,19 @@ pub(crate) struct Exchange {
     /// The decision's id, which refusals carry in `ensage-decision`.
     pub(crate) call: Uuid,
     /// The generation that judges it.
-    pub(crate) generation: Arc<Generation>,
-    /// The policy of that generation.
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) generation: Rc<Current>,
     /// In whose words a refusal is told.
     pub(crate) form: Form,
     /// What a passing body has shown.
     pub(crate) up: Rc<UpSeen>,
     /// How the answer must be read.
     pub(crate) expected: Expected,
-    /// Told when this exchange is over.
-    pub(super) watchman: Rc<Watchman>,
+    pub(super) conn: Rc<Conn>,
     pub(super) tools: Option<ToolFilter>,
     pub(super) held: Option<Held>,
-    pub(super) shared: Arc<Shared>,
     pub(super) exchange: Uuid,
-    pub(super) connection: Uuid,
     pub(super) started: Instant,
-    pub(super) session: Option<Arc<Session>>,
     pub(super) member: Option<Rc<Member>>,
-    pub(super) process: Option<Fragment>,
     pub(super) facts: Facts,
     pub(super) state: State,
 }
@@ -107,8 +100,7 @@ pub(super) struct MessageFacts {
 }
 
 impl Exchange {
-    pub(crate) fn begin(conn: &Conn, head: &http::request::Parts) -> Box<Self> {
-        let generation = conn.shared.generation();
+    pub(crate) fn begin(conn: &Rc<Conn>, head: &http::request::Parts) -> Box<Self> {
         let (scheme, server) = match &conn.via {
             Via::Proxy => (None, None),
             Via::Tunnel { authority, scheme, .. } => (Some(scheme.code()), Some(authority.clone())),
@@ -118,25 +110,17 @@ impl Exchange {
         let call = Uuid::now_v7();
         Box::new(Self {
             call,
-            policy: generation.policy.clone(),
-            generation,
+            generation: conn.worker.generation(),
             form: Form::Http,
             up: Rc::default(),
             expected: Expected::Opaque,
-            watchman: conn.watchman.clone(),
+            conn: conn.clone(),
             tools: None,
             held: None,
-            shared: conn.shared.clone(),
             // Of the same moment, and as random: a second look at clock and dice would tell nothing more.
             exchange: Uuid::from_u128(call.as_u128() ^ 1),
-            connection: conn.id,
             started: Instant::now(),
-            session: None,
             member: None,
-            process: match &conn.client {
-                Client::Member(m) => m.facts.process.clone(),
-                Client::Stranger(s) => s.facts.process.clone(),
-            },
             facts,
             state: State::Open,
         })
@@ -151,8 +135,17 @@ impl Exchange {
     /// The session is known.
     pub(crate) fn member(&mut self, member: &Rc<Member>) {
         member.session.streams.fetch_add(1, Ordering::Relaxed);
-        self.session = Some(member.session.clone());
         self.member = Some(member.clone());
+    }
+
+    /// Its session, once that is known.
+    pub(super) fn session(&self) -> Option<&Arc<Session>> {
+        self.member.as_ref().map(|member| &member.session)
+    }
+
+    /// The policy that judges it.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.generation.policy
     }
 
     /// The request could not be read; there is no method to record.
@@ -162,7 +155,9 @@ impl Exchange {
 
     /// The authority and path are known.
     pub(crate) fn server(&mut self, target: &Target) {
-        self.facts.server = Some(target.authority.clone());
+        if self.facts.server.as_ref() != Some(&target.authority) {
+            self.facts.server = Some(target.authority.clone());
+        }
         self.facts.scheme = Some(target.scheme.code());
         self.facts.path = Some(match ensage_creds::mask_text(target.path.as_str()) {
             Cow::Borrowed(_) => target.path.shared(),
@@ -195,9 +190,9 @@ impl Exchange {
 
     /// Something that somebody must look at, whatever becomes of this exchange.
     pub(crate) fn alarm(&self, reason: Reason) {
-        let session = self.session.as_ref().map(|s| s.fragment(self.mode()));
+        let session = self.session().map(|s| s.fragment(self.mode()));
         let alarm = Alarm { reason: reason.code(), call: Some(self.call), session, message: None };
-        self.shared.note(Draft::alarm(reason.severity().code(), &alarm));
+        self.conn.shared.note(Draft::alarm(reason.severity().code(), &alarm));
     }
 
     /// What the client asked for, as it spelled it: a hidden answer repeats that.
@@ -347,7 +342,7 @@ impl Exchange {
 
     /// The mode of the session's enclave at this moment.
     pub(super) fn mode(&self) -> Mode {
-        let enclave = self.session.as_ref().and_then(|s| self.policy.enclave(&s.opening.enclave));
-        enclave.map_or(self.policy.gateway.mode, |e| e.mode)
+        let enclave = self.session().and_then(|s| self.policy().enclave(&s.opening.enclave));
+        enclave.map_or(self.policy().gateway.mode, |e| e.mode)
     }
 }

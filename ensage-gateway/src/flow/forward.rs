@@ -82,7 +82,7 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
-    let limit = x.policy.limits.upstream_head_timeout;
+    let limit = x.policy().limits.upstream_head_timeout;
     let begun = Instant::now();
     let shown = begun + SHOWN_AFTER;
     let lane = member.pool.lane(&key);

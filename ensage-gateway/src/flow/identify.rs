@@ -83,6 +83,16 @@ pub(crate) enum Client {
     Stranger(Rc<Stranger>),
 }
 
+impl Client {
+    /// What records say of the process.
+    pub(crate) fn process(&self) -> Option<&ensage_audit::Fragment> {
+        match self {
+            Self::Member(member) => member.facts.process.as_ref(),
+            Self::Stranger(stranger) => stranger.facts.process.as_ref(),
+        }
+    }
+}
+
 /// A process of a session.
 pub(crate) struct Member {
     /// Its session.
@@ -138,11 +148,10 @@ pub(crate) const fn stranger_text(reason: Reason) -> &'static str {
 }
 
 /// The enclave of the session in the policy of this moment; it may have gone with a reload.
-pub(crate) fn enclave(policy: &Policy, member: &Member) -> Result<Arc<Enclave>, Stop> {
+pub(crate) fn enclave<'p>(policy: &'p Policy, member: &Member) -> Result<&'p Arc<Enclave>, Stop> {
     let name = &member.session.opening.enclave;
     policy
         .enclave(name)
-        .cloned()
         .ok_or_else(|| Stop::refused(Reason::AgentNotAllowed, "the enclave of this session is no longer configured"))
 }
 

@@ -100,12 +100,13 @@ async fn judged(
     body: &mut Option<Incoming>,
 ) -> Result<Box<Prepared>, Stop> {
     // Who: the process and its session were found when the connection was accepted; is the session still open?
-    let policy = x.policy.clone();
+    let generation = x.generation.clone();
+    let policy = &*generation.policy;
     x.meant(head);
     let member = identify::member(conn, x)?;
-    let enclave = identify::enclave(&policy, &member)?;
-    let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &member));
-    identify::admit(&mut trial, &member, &enclave)?;
+    let enclave = identify::enclave(policy, &member)?;
+    let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
+    identify::admit(&mut trial, &member, enclave)?;
 
     // Where: CONNECT target, SNI, Host and the name that will be dialled are one, or nothing goes on.
     let target = request::target(conn, x, head)?;
@@ -113,12 +114,12 @@ async fn judged(
     request::reach(conn, &mut trial, &target)?;
 
     // What: which entry of the enclave governs this request, and what its head carries as credential.
-    let sites = substitute::sites(&policy, &enclave, &target);
+    let sites = substitute::sites(policy, enclave, &target);
     let finding = substitute::examine_head(conn, x, head, &member, &sites);
     x.carries(&finding);
     let route = request::untainted(conn, x)
         .and_then(|()| trial.head(&request::facts(head, &target, &finding)).map_err(Stop::from));
-    x.form(reply::form(route.as_ref().ok(), &enclave, &target, head));
+    x.form(reply::form(route.as_ref().ok(), enclave, &target, head));
     let route = route?;
     x.route(&route);
 
@@ -136,7 +137,7 @@ async fn judged(
     x.launch()?;
     let (method, content) = (head.method.clone(), x.content());
     conn.watchman.begin(Running { member: member.clone(), method, target, finding, content });
-    if conn.shared.generation_number() != x.policy.generation {
+    if conn.shared.generation_number() != x.policy().generation {
         // The policy changed while the body came in; from here on the watchman sees every change.
         conn.watchman.judge_again(&conn.shared)?;
     }

@@ -19,7 +19,7 @@ use crate::session::Life;
 impl Exchange {
     /// Nothing goes upstream while the log cannot be written.
     pub(crate) fn launch(&mut self) -> Result<(), Stop> {
-        if !self.shared.log.writable() {
+        if !self.conn.shared.log.writable() {
             return Err(unrecordable());
         }
         self.state = State::Launched;
@@ -45,10 +45,10 @@ impl Exchange {
         match self.append_call(severity, "allow", None, None) {
             Ok(seq) => {
                 self.state = State::Decided(seq);
-                if let Some(session) = &self.session {
+                if let Some(session) = self.session() {
                     session.allowed.fetch_add(1, Ordering::Relaxed);
                 }
-                self.shared.count_allowed();
+                self.conn.shared.count_allowed();
                 Ok(())
             }
             Err(_) => Err(unrecordable()),
@@ -62,7 +62,7 @@ impl Exchange {
         let seq = match self.state {
             State::Closed => return Ok(()),
             State::Open | State::Launched => {
-                if let Some(session) = &self.session {
+                if let Some(session) = self.session() {
                     session.denied.fetch_add(1, Ordering::Relaxed);
                 }
                 if let Some((_, action)) = &mut self.facts.credential
@@ -75,7 +75,7 @@ impl Exchange {
             State::Decided(_) => self.append_end(outcome, Some(denial.reason)),
         }?;
         self.state = State::Closed;
-        self.shared.log.written(seq)
+        self.conn.shared.log.written(seq)
     }
 
     fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
@@ -96,12 +96,12 @@ impl Exchange {
     }
 
     fn written(&self, seq: Seq) -> Result<(), Cut> {
-        self.shared.log.written(seq).map_err(|_| Cut::Audit)
+        self.conn.shared.log.written(seq).map_err(|_| Cut::Audit)
     }
 
     /// Whether others of this session are under way on this worker.
     fn has_company(&self) -> bool {
-        self.session.as_ref().is_some_and(|s| s.streams.load(Ordering::Relaxed) > 1)
+        self.session().is_some_and(|s| s.streams.load(Ordering::Relaxed) > 1)
     }
 
     pub(crate) fn client_gone(&mut self) {
@@ -151,9 +151,9 @@ impl Exchange {
         let shown = denial.or(f.would.as_deref());
         let call = Call {
             exchange: Some(self.exchange),
-            connection: Some(self.connection),
-            session: self.session.as_ref().map(|s| s.fragment(self.mode())),
-            process: self.process.as_ref(),
+            connection: Some(self.conn.id),
+            session: self.session().map(|s| s.fragment(self.mode())),
+            process: self.conn.client.process(),
             kind: f.kind,
             server: None,
             port: f.server.as_ref().map(|a| a.port),
@@ -191,12 +191,12 @@ impl Exchange {
         };
         // The host's one spelling is made here, not kept: most exchanges need it once.
         let host = f.server.as_ref().map(|a| a.host.to_string());
-        self.shared.append(Draft::call(&Call { server: host.as_deref(), ..call }))
+        self.conn.shared.append(Draft::call(&Call { server: host.as_deref(), ..call }))
     }
 
     fn append_end(&self, outcome: &str, reason: Option<Reason>) -> Result<Seq, ensage_audit::AuditError> {
         let severity = reason.map_or(Severity::Info, Reason::severity);
-        self.shared.append(Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
+        self.conn.shared.append(Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
     }
 
     fn end<'a>(&'a self, outcome: &'a str, reason: Option<Reason>) -> End<'a> {
@@ -220,21 +220,21 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.watchman.end();
+        self.conn.watchman.end();
         if self.state != State::Closed {
-            let over = self.session.as_ref().is_some_and(|s| s.life() != Life::Open);
-            let outcome = if self.watchman.was_revoked() {
+            let over = self.session().is_some_and(|s| s.life() != Life::Open);
+            let outcome = if self.conn.watchman.was_revoked() {
                 "revoked"
             } else if over {
                 "session_ended"
-            } else if self.shared.is_stopping() {
+            } else if self.conn.shared.is_stopping() {
                 "gateway_stopped"
             } else {
                 "client_gone"
             };
             self.gone(outcome, None);
         }
-        if let Some(session) = &self.session {
+        if let Some(session) = self.session() {
             session.streams.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -244,7 +244,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
-    let wait = x.policy.limits.upstream_head_timeout;
+    let wait = x.policy().limits.upstream_head_timeout;
     let taken = match stages.held {
         None => Some(at_once(&mut body, &mut stages).await),
         Some(_) => conn.patience.until(Instant::now() + wait, pin!(at_once(&mut body, &mut stages))).await,
@@ -358,7 +358,7 @@ fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Res
         Expected::Mcp(message) => Ask::from(&**message),
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };
-    let hold = usize::try_from(x.policy.limits.body_hold).unwrap_or(usize::MAX);
+    let hold = usize::try_from(x.policy().limits.body_hold).unwrap_or(usize::MAX);
     let allow: Allow = x.tool_filter();
     Ok(match framing {
         Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),

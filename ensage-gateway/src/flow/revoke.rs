@@ -82,8 +82,8 @@ impl Running {
     fn judge(&self, shared: &Shared) -> Result<(), Stop> {
         let policy = shared.policy();
         let enclave = identify::enclave(&policy, &self.member)?;
-        let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, &self.member));
-        identify::admit(&mut trial, &self.member, &enclave)?;
+        let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, &self.member));
+        identify::admit(&mut trial, &self.member, enclave)?;
         trial.reach(&self.target.authority, self.target.scheme)?;
         let route = trial.head(&HeadFacts {
             authority: &self.target.authority,

@@ -121,7 +121,7 @@ async fn mcp_body(
     let mut held = hold(conn, x, body).await?;
     let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
     x.masked(masked);
-    let mut reader = BodyReader::new(x.policy.limits.body_hold);
+    let mut reader = BodyReader::new(x.policy().limits.body_hold);
     reader.feed(&bytes);
     let message = match reader.finish(&facts) {
         Ok(message) => message,
@@ -223,7 +223,7 @@ async fn llm_body(
     let mut held = hold(conn, x, body).await?;
     let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
     x.masked(masked);
-    let mut reader = RequestReader::new(x.policy.limits.body_hold);
+    let mut reader = RequestReader::new(x.policy().limits.body_hold);
     reader.feed(&bytes);
     let request = reader.finish().map_err(|error| trial.unreadable_llm(route, &error))?;
     x.inference(&request);
@@ -257,7 +257,7 @@ fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
 
 /// Collects a body up to `body_hold`, within the budget of all held bytes.
 async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<Held, Stop> {
-    let limit = x.policy.limits.body_hold;
+    let limit = x.policy().limits.body_hold;
     let mut held = Held::new(conn);
     let Some(mut incoming) = body.take() else { return Ok(held) };
     // Known to be too long: nothing of it needs to be read.
@@ -266,7 +266,7 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
         return Err(too_long(limit));
     }
     // What is held keeps others from being held, so it may not stand still.
-    let wait = x.policy.limits.head_timeout;
+    let wait = x.policy().limits.head_timeout;
     loop {
         let frame = match timeout(wait, incoming.frame()).await {
             Ok(Some(frame)) => frame,

@@ -1,12 +1,13 @@
 //! Credentials of one exchange: what its head and body carry, and the real secret on the egress leg, only there.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use ensage_audit::{Alarm, Draft};
 use ensage_creds::{
-    BodySearch, Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Who, egress, examine, mask_json,
+    BodySearch, Finding, HostFit, Misuse, PathFit, Scrubber, Site, Slot, Who, egress, examine, mask_json,
 };
 use ensage_policy::judge::{
     CredentialFinding, Fill, Governed, HeadPermit, HostFit as PolicyHost, PathFit as PolicyPath, RouteKind, SiteFit,
@@ -121,7 +122,7 @@ pub(crate) fn misplaced(
     authority: &ensage_policy::authority::Authority,
 ) -> Option<Taint> {
     let path = RequestPath::parse("/").ok()?;
-    let sites = ensage_policy::judge::sites(&x.policy, enclave, authority, &path);
+    let sites = ensage_policy::judge::sites(x.policy(), enclave, authority, &path);
     match examine_head(conn, x, head, member, &sites) {
         CredentialFinding::Misuse { reason, credential } => Some(Taint { reason, credential }),
         // A slot of a CONNECT is no slot: nothing of its head goes anywhere.
@@ -197,7 +198,7 @@ pub(crate) struct Outbound {
 
 /// What must not come back, and whether the answer is read at all.
 pub(crate) struct ScrubPlan {
-    patterns: Option<Arc<Patterns>>,
+    ready: Option<Rc<Ready>>,
     governed: Governed,
 }
 
@@ -207,7 +208,7 @@ impl ScrubPlan {
     }
 
     pub(crate) fn scrubber(&self) -> Option<Box<Scrubber>> {
-        self.patterns.as_ref().map(|p| Box::new(Scrubber::over(p.clone())))
+        self.ready.as_ref().map(|ready| Box::new(Scrubber::over(ready.patterns.clone())))
     }
 }
 
@@ -279,14 +280,10 @@ pub(super) fn outbound(
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
-    let key = PoolKey {
-        authority: permit.authority().clone(),
-        scheme: permit.scheme(),
-        credential: filled_slot(permit.fill()).map(|(c, _)| c.name.clone()),
-        generation: x.policy.generation,
-        opened: permit.into_addresses(),
-    };
-    let scrub = ScrubPlan { patterns: ready.map(|r| r.patterns.clone()), governed };
+    let (scheme, credential) = (permit.scheme(), filled_slot(permit.fill()).map(|(c, _)| c.name.clone()));
+    let (authority, opened) = permit.into_place();
+    let key = PoolKey { authority, scheme, credential, generation: x.policy().generation, opened };
+    let scrub = ScrubPlan { ready, governed };
     Ok(Outbound { request, key, scrub })
 }
 
@@ -348,7 +345,7 @@ fn secret(
     permit: &HeadPermit,
     token: Option<&str>,
     headers: &mut HeaderMap,
-) -> Result<Option<std::rc::Rc<Ready>>, Stop> {
+) -> Result<Option<Rc<Ready>>, Stop> {
     let Caller { conn, member, sites } = *caller;
     let action = match permit.fill() {
         Fill::Nothing => "bare",
@@ -361,7 +358,7 @@ fn secret(
     if bound.is_empty() {
         return Ok(None);
     }
-    let ready = member.rooms.ready(&conn.shared, x.policy.generation, filled.map(|(c, _)| c), token, &bound);
+    let ready = member.rooms.ready(&conn.shared, x.policy().generation, filled.map(|(c, _)| c), token, &bound);
     let Some((credential, slot)) = filled else {
         if let Some(first) = bound.first() {
             x.credential(&first.name, action);

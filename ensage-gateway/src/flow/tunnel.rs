@@ -168,7 +168,7 @@ fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Option<Stop>>
     let Client::Member(member) = link.client else { return Ok(()) };
     let policy = link.shared.policy();
     let enclave = identify::enclave(&policy, member).map_err(Some)?;
-    let mut trial = Trial::begin(&policy, &enclave, identify::mode(&enclave, member));
+    let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, member));
     trial.reach(authority, Scheme::Https).map_err(|d| Some(Stop::from(d)))
 }
 

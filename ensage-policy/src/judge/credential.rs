@@ -1,5 +1,6 @@
 //! The last step: what a request carries as credential, and which secret may take its place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -124,12 +125,12 @@ fn by_name<'p>(policy: &'p Policy, name: &str) -> Option<&'p Arc<Credential>> {
 }
 
 impl Trial<'_> {
-    /// The credential step, and with it the end of the trial.
+    /// The credential step, and with it the end of the trial: there is one permit for each head.
     ///
     /// # Errors
     /// A misused placeholder, several of them, one over plain HTTP, or one in a request that enforce mode would
     /// refuse: in every mode. A foreign credential: where the mode does not let it pass.
-    pub fn permit(mut self, route: Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
+    pub fn permit(&mut self, route: Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
         let Some((authority, scheme, path)) = self.asked.take() else {
             return Err(Denial::new(Reason::Internal, "the head of this request was not judged"));
         };
@@ -152,16 +153,16 @@ impl Trial<'_> {
         };
         match &fill {
             Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => {
-                self.settle(Step::Credential, Ok(Some(credential.rule.clone())))?;
+                self.settle(Step::Credential, Ok(Some(Cow::Owned(credential.rule.clone()))))?;
             }
             Fill::Nothing if matches!(finding, CredentialFinding::Bare) => self.settle(Step::Credential, Ok(None))?,
             Fill::Nothing => {}
         }
         let mut addresses: Vec<IpNet> = route.addresses(&authority);
         addresses.extend_from_slice(&self.policy.upstream.private_addresses);
-        let Self { mode, would, steps, .. } = self;
+        let would = self.would.clone();
         let rule = would.as_ref().map_or(rule, |would| would.rule.clone());
-        Ok(HeadPermit { route, authority, scheme, mode, would, rule, fill, addresses, steps })
+        Ok(HeadPermit { route, authority, scheme, mode: self.mode, would, rule, fill, addresses })
     }
 
     /// No credential: it stays so, or gets the one of its rule if that is to be filled in.

@@ -1,5 +1,6 @@
 //! What a judgement says: the steps it took, and why it ended.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::model::Rule;
@@ -78,13 +79,20 @@ impl Verdict {
 
 /// One step that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct Taken<'p> {
     /// Which.
     pub step: Step,
     /// What it said.
     pub verdict: Verdict,
     /// The rule that said it, where a rule did.
-    pub rule: Option<Rule>,
+    pub rule: Option<Cow<'p, Rule>>,
+}
+
+impl Taken<'_> {
+    /// The same, for longer than its policy lives.
+    pub(super) fn into_owned(self) -> Taken<'static> {
+        Taken { rule: self.rule.map(|rule| Cow::Owned(rule.into_owned())), ..self }
+    }
 }
 
 /// Why a call is refused.

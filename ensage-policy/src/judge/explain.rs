@@ -1,5 +1,6 @@
 //! The decision that would be taken, and the steps to it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::credential::CredentialFinding;
@@ -49,7 +50,7 @@ pub struct Explanation {
     /// The credential that goes with it: the one of the entry.
     pub credential: Option<Arc<str>>,
     /// The steps that were taken, in their order.
-    pub steps: Vec<Taken>,
+    pub steps: Vec<Taken<'static>>,
 }
 
 impl Explanation {
@@ -62,7 +63,7 @@ impl Explanation {
 /// Takes the steps that the gateway would take for a request with nothing else against it.
 pub fn explain(policy: &Policy, enclave: &Arc<Enclave>, mode: Mode, question: &Question<'_>) -> Explanation {
     let mut trial = Trial::begin(policy, enclave, mode);
-    trial.steps.push(Taken { step: Step::Identity, verdict: Verdict::Allow, rule: Some(enclave.rule.clone()) });
+    trial.steps.push(Taken { step: Step::Identity, verdict: Verdict::Allow, rule: Some(Cow::Borrowed(&enclave.rule)) });
     let mut credential = None;
     let answer = match question {
         Question::Url { url, method } => head(&mut trial, url, method, &mut credential),
@@ -70,6 +71,7 @@ pub fn explain(policy: &Policy, enclave: &Arc<Enclave>, mode: Mode, question: &Q
         Question::Model { provider, model } => model_rule(&mut trial, provider, model, &mut credential),
     };
     let Trial { steps, would, .. } = trial;
+    let steps = steps.into_iter().map(Taken::into_owned).collect();
     match (answer, would) {
         (Ok(rule), None) => Explanation { decision: Verdict::Allow, denial: None, rule, credential, steps },
         (Ok(_), Some(would)) => {
@@ -118,8 +120,8 @@ fn model_rule(trial: &mut Trial<'_>, provider: &str, model: &str, credential: &m
         return Err(trial.refuse(Step::Reach, no_entry(&enclave, "llm", provider)));
     };
     // The entry's own host is reached by definition; which one of its pattern does not matter for the model.
-    trial.settle(Step::Reach, Ok(Some(rule.rule.clone())))?;
-    trial.settle(Step::Classify, Ok(Some(rule.rule.clone())))?;
+    trial.settle(Step::Reach, Ok(Some(Cow::Owned(rule.rule.clone()))))?;
+    trial.settle(Step::Classify, Ok(Some(Cow::Owned(rule.rule.clone()))))?;
     credential.clone_from(&rule.credential);
     trial.model(rule, model)?;
     Ok(trial.deciding().cloned())

@@ -1,5 +1,7 @@
 //! The `http` rules of an enclave: the first that fits host, scheme, method and path opens a request.
 
+use std::borrow::Cow;
+
 use super::denial::Denial;
 use super::route::{Asked, Entry, Found, RouteKind, is_at, llm_host};
 use crate::authority::Fit;
@@ -20,7 +22,7 @@ enum Reached {
 }
 
 /// The rule that opens a request, or the refusal of the furthest step that any rule of this host reached.
-pub(super) fn find(enclave: &Enclave, asked: &Asked<'_>) -> Found {
+pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
     let mut furthest: Option<(Reached, &HttpRule)> = None;
     let mut doubted = None;
     for (at, rule) in enclave.http.iter().enumerate() {
@@ -40,7 +42,7 @@ pub(super) fn find(enclave: &Enclave, asked: &Asked<'_>) -> Found {
     }
     let nothing = list(enclave);
     let shut = |method, path, classify| Found { kind: RouteKind::Unlisted, entry: Entry::None, method, path, classify };
-    let fine = || Ok(nothing.clone());
+    let fine = || Ok(Cow::Owned(nothing.clone()));
     if let (Some(doubt), Some(rule)) = (asked.path.doubt(), doubted) {
         return shut(fine(), Err(Denial::new(Reason::AmbiguousPath, doubt.to_string()).by(&rule.rule)), fine());
     }

@@ -1,5 +1,7 @@
 //! Calls to LLM providers: which models answer, and what the provider would run, fetch or look up by itself.
 
+use std::borrow::Cow;
+
 use ensage_mcp::llm::{Connector, LlmError, Request};
 
 use super::Trial;
@@ -48,7 +50,10 @@ impl Trial<'_> {
 }
 
 /// Unknown means refuse: nobody could say what the provider would do.
-fn provider_tools(rule: &LlmRule, request: &Request) -> Result<Option<Rule>, Denial> {
+/// What a step said, by a rule of its own if it allows.
+type Said = Result<Option<Cow<'static, Rule>>, Denial>;
+
+fn provider_tools(rule: &LlmRule, request: &Request) -> Said {
     let list = &rule.provider_tools_rule;
     if let Some(unknown) = request.unknown.first() {
         let message = format!("{unknown} is not known to this gateway");
@@ -56,7 +61,7 @@ fn provider_tools(rule: &LlmRule, request: &Request) -> Result<Option<Rule>, Den
     }
     let allowed = |tool: &String| rule.provider_tools.iter().any(|listed| **listed == **tool);
     match request.provider_tools.iter().find(|tool| !allowed(tool)) {
-        None => Ok(Some(list.clone())),
+        None => Ok(Some(Cow::Owned(list.clone()))),
         Some(tool) => {
             let message = format!("the server-side tool {tool} is not allowed; leave it out");
             let remedy = format!("add it to provider_tools of {}", rule.rule.path);
@@ -66,7 +71,7 @@ fn provider_tools(rule: &LlmRule, request: &Request) -> Result<Option<Rule>, Den
 }
 
 /// A provider may call an MCP server only where the agent might call it.
-fn connectors(enclave: &Enclave, request: &Request) -> Result<Option<Rule>, Denial> {
+fn connectors(enclave: &Enclave, request: &Request) -> Said {
     let declared = |connector: &&Connector| Url::parse(&connector.url).is_ok_and(|url| is_declared(enclave, &url));
     match request.connectors.iter().find(|connector| !declared(connector)) {
         None => Ok(None),
@@ -89,7 +94,7 @@ fn is_declared(enclave: &Enclave, url: &Url) -> bool {
 }
 
 /// A provider may fetch only what the agent might fetch with GET by an `http` rule.
-fn url_sources(enclave: &Enclave, request: &Request) -> Result<Option<Rule>, Denial> {
+fn url_sources(enclave: &Enclave, request: &Request) -> Said {
     let opened = |source: &&String| Url::parse(source).is_ok_and(|url| is_open(enclave, &url));
     match request.url_sources.iter().find(|source| !opened(source)) {
         None => Ok(None),
@@ -110,7 +115,7 @@ fn is_open(enclave: &Enclave, url: &Url) -> bool {
 }
 
 /// Nothing is known here of what a provider keeps, nor whose it is.
-fn stored_ids(rule: &LlmRule, request: &Request) -> Result<Option<Rule>, Denial> {
+fn stored_ids(rule: &LlmRule, request: &Request) -> Said {
     match request.stored_ids.first() {
         None => Ok(None),
         Some(stored) => {
@@ -121,7 +126,7 @@ fn stored_ids(rule: &LlmRule, request: &Request) -> Result<Option<Rule>, Denial>
 }
 
 /// Every model that may answer is an allowed one.
-fn models(rule: &LlmRule, models: &[String]) -> Result<Option<Rule>, Denial> {
+fn models(rule: &LlmRule, models: &[String]) -> Said {
     let allowed = |model: &String| rule.models.iter().any(|glob| glob.matches(model));
     let refused = |message: String| {
         let remedy = format!("add it to models of {}", rule.rule.path);
@@ -133,6 +138,6 @@ fn models(rule: &LlmRule, models: &[String]) -> Result<Option<Rule>, Denial> {
             Err(refused(format!("the model {model} is not allowed; use another one")))
         }
         None if models.is_empty() => Err(refused("this call names no model".to_owned())),
-        None => Ok(Some(rule.models_rule.clone())),
+        None => Ok(Some(Cow::Owned(rule.models_rule.clone()))),
     }
 }

@@ -1,5 +1,7 @@
 //! Messages to MCP servers.
 
+use std::borrow::Cow;
+
 use ensage_mcp::mcp::{Kind, Message, Method, ReadError};
 
 use super::Trial;
@@ -50,7 +52,7 @@ impl Trial<'_> {
         self.settle(Step::Classify, method(rule, message))?;
         if message.method == Method::ToolsCall {
             let verdict = tool(rule, message.tool.as_deref().unwrap_or(""));
-            self.settle(Step::Tool, verdict.map(Some))?;
+            self.settle(Step::Tool, verdict.map(|rule| Some(Cow::Owned(rule.clone()))))?;
         }
         Ok(self.body_permit())
     }
@@ -63,7 +65,7 @@ impl Trial<'_> {
 
     /// Judges a tool by its name alone, as `explain` does.
     pub(super) fn tool(&mut self, rule: &McpRule, name: &str) -> Result<(), Denial> {
-        self.settle(Step::Tool, tool(rule, name).map(Some))
+        self.settle(Step::Tool, tool(rule, name).map(|rule| Some(Cow::Owned(rule.clone()))))
     }
 
     /// The refusal of a body that is not one message of MCP; no mode lets it pass.
@@ -88,9 +90,9 @@ impl Trial<'_> {
     }
 }
 
-fn revision(rule: &McpRule, message: &Message) -> Result<Option<Rule>, Denial> {
+fn revision(rule: &McpRule, message: &Message) -> Result<Option<Cow<'static, Rule>>, Denial> {
     if rule.revisions.contains(&message.revision) {
-        return Ok(Some(rule.rule.clone()));
+        return Ok(Some(Cow::Owned(rule.rule.clone())));
     }
     let text = format!("MCP {} is not spoken with {}", message.revision.as_str(), rule.name);
     let remedy = format!("add it to revisions of {}", rule.rule.path);
@@ -99,7 +101,7 @@ fn revision(rule: &McpRule, message: &Message) -> Result<Option<Rule>, Denial> {
 
 /// Methods that name no object, and `tools/call`. Those whose objects are in lists that are not read here are not
 /// there: resources, prompts, tasks, skills and subscriptions, and what completes their names.
-fn method(rule: &McpRule, message: &Message) -> Result<Option<Rule>, Denial> {
+fn method(rule: &McpRule, message: &Message) -> Result<Option<Cow<'static, Rule>>, Denial> {
     let passes = match message.method {
         Method::Initialize
         | Method::ServerDiscover
@@ -144,19 +146,19 @@ fn method(rule: &McpRule, message: &Message) -> Result<Option<Rule>, Denial> {
         | Method::Unknown(_) => false,
     };
     if passes {
-        return Ok(Some(rule.rule.clone()));
+        return Ok(Some(Cow::Owned(rule.rule.clone())));
     }
     let text = format!("this MCP method is not allowed on {}", rule.name);
     Err(Denial::new(Reason::McpMethodNotAllowed, text).by(&rule.rule))
 }
 
-fn tool(rule: &McpRule, name: &str) -> Result<Rule, Denial> {
+fn tool<'r>(rule: &'r McpRule, name: &str) -> Result<&'r Rule, Denial> {
     let unknown = || {
         let remedy = format!("add it to tools of {}", rule.rule.path);
         let text = format!("no tool {} on {}", shown(name), rule.name);
         Denial::new(Reason::ToolNotAllowed, text).by(&rule.tools_rule).remedy(remedy)
     };
-    listed(rule, name).cloned().ok_or_else(unknown)
+    listed(rule, name).ok_or_else(unknown)
 }
 
 /// The entry of `tools` that allows a name. A pattern stands only for names of the specification's alphabet (threat

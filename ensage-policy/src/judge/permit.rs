@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::denial::{Denial, Taken};
+use super::denial::Denial;
 use super::route::Route;
 use crate::authority::Authority;
 use crate::model::{Credential, Mode, Rule, Scheme, Slot};
@@ -52,7 +52,6 @@ pub struct HeadPermit {
     pub(super) rule: Option<Rule>,
     pub(super) fill: Fill,
     pub(super) addresses: Vec<IpNet>,
-    pub(super) steps: Vec<Taken>,
 }
 
 impl HeadPermit {
@@ -96,14 +95,9 @@ impl HeadPermit {
         &self.addresses
     }
 
-    /// The same, out of a proof that has served.
-    pub fn into_addresses(self) -> Vec<IpNet> {
-        self.addresses
-    }
-
-    /// What was judged on the way.
-    pub fn steps(&self) -> &[Taken] {
-        &self.steps
+    /// [`Self::authority`] and [`Self::addresses`], out of a proof that has served.
+    pub fn into_place(self) -> (Authority, Vec<IpNet>) {
+        (self.authority, self.addresses)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether a host exists for an enclave: decided on its name, before anything is looked up or dialled.
 
+use std::borrow::Cow;
+
 use super::denial::Denial;
 use super::http;
 use crate::authority::{Authority, Fit, HostPattern};
@@ -15,16 +17,16 @@ enum Nearest {
 }
 
 /// The rule that makes a host exist, or why it does not; `None` asks for any scheme, as a CONNECT does.
-pub(super) fn reach(enclave: &Enclave, to: &Authority, scheme: Option<Scheme>) -> Result<Rule, Denial> {
+pub(super) fn reach<'e>(enclave: &'e Enclave, to: &Authority, scheme: Option<Scheme>) -> Result<Cow<'e, Rule>, Denial> {
     if let Some((_, rule)) = closed(enclave, to) {
-        return Ok(rule.clone());
+        return Ok(Cow::Borrowed(rule));
     }
     let mut nearest = Nearest::None;
     for (fit, schemes, rule) in entries(enclave, to) {
         nearest = nearest.max(match fit {
             Fit::None => Nearest::None,
             Fit::OtherPort => Nearest::Host,
-            Fit::Full if scheme.is_none_or(|scheme| schemes.contains(&scheme)) => return Ok(rule.clone()),
+            Fit::Full if scheme.is_none_or(|scheme| schemes.contains(&scheme)) => return Ok(Cow::Borrowed(rule)),
             Fit::Full => Nearest::HostAndPort,
         });
     }

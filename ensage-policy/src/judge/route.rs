@@ -1,5 +1,6 @@
 //! Which entry of an enclave governs a request: `mcp` before `llm` before `http`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ensage_mcp::Revision;
@@ -19,7 +20,6 @@ pub struct Route {
     kind: RouteKind,
     enclave: Arc<Enclave>,
     entry: Entry,
-    rule: Option<Rule>,
     governed: Governed,
 }
 
@@ -103,18 +103,17 @@ pub fn form<'e>(
 }
 
 impl Route {
-    pub(super) fn new(found: &Found, enclave: &Arc<Enclave>, governed: Governed) -> Self {
+    pub(super) fn new(found: &Found<'_>, enclave: &Arc<Enclave>, governed: Governed) -> Self {
         let governed = match found.kind {
             RouteKind::Mcp { .. } | RouteKind::Llm { .. } => Governed::Governed,
             RouteKind::Http | RouteKind::Unlisted => governed,
         };
-        let rule = found.classify.as_ref().ok().cloned();
-        Self { kind: found.kind.clone(), enclave: enclave.clone(), entry: found.entry, rule, governed }
+        Self { kind: found.kind.clone(), enclave: enclave.clone(), entry: found.entry, governed }
     }
 
     /// An exchange that only observe mode lets through: no entry lends it a name, a credential or a reader.
     pub(super) fn unlisted(enclave: &Arc<Enclave>, governed: Governed) -> Self {
-        Self { kind: RouteKind::Unlisted, enclave: enclave.clone(), entry: Entry::None, rule: None, governed }
+        Self { kind: RouteKind::Unlisted, enclave: enclave.clone(), entry: Entry::None, governed }
     }
 
     /// The form that a refusal has; absent where no entry governs it.
@@ -133,8 +132,13 @@ impl Route {
     }
 
     /// The rule that opens it; absent for [`RouteKind::Unlisted`].
-    pub const fn rule(&self) -> Option<&Rule> {
-        self.rule.as_ref()
+    pub fn rule(&self) -> Option<&Rule> {
+        match self.entry {
+            Entry::Mcp(_) => self.mcp().map(|entry| &entry.rule),
+            Entry::Llm(_) => self.llm().map(|entry| &entry.rule),
+            Entry::Http(_) => self.http().map(|entry| &entry.rule),
+            Entry::None => None,
+        }
     }
 
     /// Whether the gateway reads, strips and scrubs it.
@@ -213,26 +217,27 @@ pub(super) struct Asked<'a> {
 }
 
 /// The governing entry, and what it says of method, path and kind; a step after a refusal says nothing of weight.
-pub(super) struct Found {
+pub(super) struct Found<'e> {
     pub(super) kind: RouteKind,
     pub(super) entry: Entry,
-    pub(super) method: Result<Rule, Denial>,
-    pub(super) path: Result<Rule, Denial>,
-    pub(super) classify: Result<Rule, Denial>,
+    pub(super) method: Result<Cow<'e, Rule>, Denial>,
+    pub(super) path: Result<Cow<'e, Rule>, Denial>,
+    pub(super) classify: Result<Cow<'e, Rule>, Denial>,
 }
 
-impl Found {
-    pub(super) fn open(kind: RouteKind, entry: Entry, rule: &Rule) -> Self {
-        Self { kind, entry, method: Ok(rule.clone()), path: Ok(rule.clone()), classify: Ok(rule.clone()) }
+impl<'e> Found<'e> {
+    pub(super) fn open(kind: RouteKind, entry: Entry, rule: &'e Rule) -> Self {
+        let rule = Cow::Borrowed(rule);
+        Self { kind, entry, method: Ok(rule.clone()), path: Ok(rule.clone()), classify: Ok(rule) }
     }
 }
 
-pub(super) fn find(enclave: &Enclave, asked: &Asked<'_>) -> Found {
+pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
     mcp(enclave, asked).or_else(|| llm(enclave, asked)).unwrap_or_else(|| http::find(enclave, asked))
 }
 
 /// The `mcp` entry whose address this is, or is to a forgiving server: no other entry may open either.
-fn mcp(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
+fn mcp<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Option<Found<'e>> {
     let mut near = None;
     let mut same = None;
     for (at, rule) in enclave.mcp.iter().enumerate() {
@@ -252,7 +257,7 @@ fn mcp(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
     query.or(path).map(|((at, rule), why)| mcp_found(at, rule, asked, Err(why)))
 }
 
-fn mcp_found(at: usize, rule: &McpRule, asked: &Asked<'_>, address: Result<(), &str>) -> Found {
+fn mcp_found<'e>(at: usize, rule: &'e McpRule, asked: &Asked<'_>, address: Result<(), &str>) -> Found<'e> {
     let mut found = Found::open(RouteKind::Mcp { server: rule.name.clone() }, Entry::Mcp(at), &rule.rule);
     if !matches!(asked.method, "POST" | "GET" | "DELETE") {
         let message = format!("{} is not allowed on an MCP server: use POST, GET or DELETE", asked.method);
@@ -275,7 +280,7 @@ pub(super) fn takes_query(rule: &McpRule, query: Option<&str>) -> bool {
 }
 
 /// The `llm` entry whose API this path belongs to, or belongs to for a forgiving server.
-fn llm(enclave: &Enclave, asked: &Asked<'_>) -> Option<Found> {
+fn llm<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Option<Found<'e>> {
     let (at, rule) = llm_host(enclave, asked.authority, asked.scheme)?;
     let LlmApi::Anthropic = rule.api;
     let decoded = asked.path.decoded();

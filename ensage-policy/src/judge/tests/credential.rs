@@ -127,8 +127,10 @@ fn a_permit_needs_a_judged_head() {
     let policy = policy();
     let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
-    let fresh = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
-    assert_eq!(fresh.permit(route, &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
+    let mut fresh = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    assert_eq!(fresh.permit(route.clone(), &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
+    drop(trial.permit(route.clone(), &CredentialFinding::Bare).unwrap());
+    assert_eq!(trial.permit(route, &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal, "one for each");
 }
 
 #[test]
