@@ -165,22 +165,29 @@ fn learn(room: &Option<(Rc<McpSessions>, Arc<str>)>, version: Option<&str>) {
     }
 }
 
-/// Fields that belong to one connection (RFC 9110 section 7.6.1), and `alt-svc`, which leads past the gateway.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::ALT_SVC,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("alt-used"),
-];
+/// A field that belongs to one connection (RFC 9110 section 7.6.1), or `alt-svc`, which leads past the gateway.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "alt-svc"
+            | "keep-alive"
+            | "proxy-connection"
+            | "alt-used"
+    )
+}
 
-/// Takes out what [`HOP_BY_HOP`] lists or `connection` nominates.
+/// Takes out what belongs to one connection, or what `connection` nominates.
 pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
+    let hops: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    if hops.is_empty() {
+        return;
+    }
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -188,11 +195,7 @@ pub(crate) fn hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|v| v.split(','))
         .filter_map(|n| n.trim().parse().ok())
         .collect();
-    for name in nominated {
-        headers.remove(name);
-    }
-    let hops: Vec<HeaderName> = headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
-    for name in hops {
+    for name in nominated.into_iter().chain(hops) {
         headers.remove(name);
     }
 }
