@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::find;
 use crate::secret::Secret;
@@ -176,10 +176,23 @@ impl std::fmt::Debug for Patterns {
 pub struct Scrubber {
     patterns: Arc<Patterns>,
     /// The suffix of the stream that may begin a secret. Invariant: shorter than the longest secret.
-    pending: Zeroizing<Vec<u8>>,
+    pending: Pending,
     /// How many bytes of it are passed on. Invariant: `sent <= pending.len()` and `sent < HELD_BYTES_MIN`.
     sent: usize,
     count: usize,
+}
+
+/// Bytes that may be those of a secret. Most streams never have any, and then nothing is wiped: on some processors that
+/// takes longer than the search.
+#[derive(Default)]
+struct Pending(Vec<u8>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.0.capacity() > 0 {
+            self.0.zeroize();
+        }
+    }
 }
 
 /// How a walk over the bytes at hand ends.
@@ -201,7 +214,7 @@ impl Scrubber {
 
     /// A stream with shared patterns.
     pub fn over(patterns: Arc<Patterns>) -> Self {
-        Self { patterns, pending: Zeroizing::default(), sent: 0, count: 0 }
+        Self { patterns, pending: Pending::default(), sent: 0, count: 0 }
     }
 
     /// Says whether the chunk may be passed on as it is, and takes note of it if so. If not, it must be [fed](Self::feed).
@@ -209,7 +222,7 @@ impl Scrubber {
         if self.patterns.all.is_empty() || chunk.is_empty() {
             return true;
         }
-        if self.pending.len() > self.sent || self.goes_on(chunk) {
+        if self.pending.0.len() > self.sent || self.goes_on(chunk) {
             return false;
         }
         let found = |pattern: &Pattern| Finder::new(pattern.secret.as_slice()).find(chunk).is_some();
@@ -221,39 +234,39 @@ impl Scrubber {
         if suffix.len() >= HELD_BYTES_MIN {
             return false;
         }
-        self.pending.clear();
-        self.pending.extend_from_slice(suffix);
+        self.pending.0.clear();
+        self.pending.0.extend_from_slice(suffix);
         self.sent = suffix.len();
         true
     }
 
     /// Appends what may be passed on of the stream up to and with this chunk.
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        if self.pending.is_empty() {
+        if self.pending.0.is_empty() {
             self.walk(chunk, End::More, out);
         } else {
             let mut bytes = std::mem::take(&mut self.pending);
-            bytes.extend_from_slice(chunk);
-            self.walk(&bytes, End::More, out);
+            bytes.0.extend_from_slice(chunk);
+            self.walk(&bytes.0, End::More, out);
         }
     }
 
     /// Appends what was held back: at the end of a server-sent event or a WebSocket message.
     pub fn event_end(&mut self, out: &mut Vec<u8>) {
         // A short suffix is out already, and its match goes on.
-        if self.pending.len() > self.sent {
+        if self.pending.0.len() > self.sent {
             let bytes = std::mem::take(&mut self.pending);
-            self.walk(&bytes, End::Event, out);
+            self.walk(&bytes.0, End::Event, out);
         }
     }
 
     /// Appends what was held back, at the end of the body; a secret that is cut off there is replaced too.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if self.pending.is_empty() {
+        if self.pending.0.is_empty() {
             return;
         }
         let bytes = std::mem::take(&mut self.pending);
-        self.walk(&bytes, End::Body, out);
+        self.walk(&bytes.0, End::Body, out);
     }
 
     /// How many secrets were replaced.
@@ -276,7 +289,7 @@ impl Scrubber {
                 rest.get(..common) == chunk.get(..common)
             })
         };
-        let suffixes = (0..self.pending.len()).filter_map(|start| self.pending.get(start..));
+        let suffixes = (0..self.pending.0.len()).filter_map(|start| self.pending.0.get(start..));
         suffixes.into_iter().any(|begun| self.patterns.all.iter().any(|pattern| goes_on(pattern, begun)))
     }
 
@@ -314,7 +327,7 @@ impl Scrubber {
             sent = rest.len();
         }
         self.sent = sent;
-        self.pending.extend_from_slice(rest);
+        self.pending.0.extend_from_slice(rest);
     }
 
     /// Passes a range on, less what is out already.
