@@ -61,9 +61,7 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     for name in &opened.missing {
         output.say(&format!("credential {name} has no secret yet: `ensage creds add {name}`"));
     }
-    if mode == Mode::Enforce || run.advisory {
-        output.say("advisory: the agent's reach rests on its proxy variables; what ignores them is not seen");
-    }
+    output.say("advisory: the agent's reach rests on its proxy variables; what ignores them is not seen");
     let launch = Launch {
         program,
         args: arguments,

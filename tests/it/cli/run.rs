@@ -87,6 +87,22 @@ fn the_last_line_counts_and_names_the_session() {
 }
 
 #[test]
+fn the_tier_is_told_in_every_mode() {
+    let none = Home::new();
+    let (_site, lab) = lab();
+    for (home, words) in [
+        (&none, &["run", "--", "true"][..]),
+        (&none, &["run", "--advisory", "--", "true"]),
+        (&lab, &["run", "--observe", "--enclave", "lab", "--", "true"]),
+    ] {
+        let run = home.done(words);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let told = run.err.lines().filter(|l| l.starts_with("ensage: advisory: ")).count();
+        assert_eq!(told, 1, "{words:?}: {run:?}");
+    }
+}
+
+#[test]
 fn observe_lets_through_and_records_what_it_would_deny() {
     let (site, home) = lab();
     let run = done(&mut home.run(&["--observe"], &format!("curl -s -X POST http://{}/", site.at)));
