@@ -28,6 +28,12 @@ pub struct Open {
     pub agent: String,
     /// `run --observe`.
     pub observe: bool,
+    /// The program that it starts, resolved; absent if there is none of that name.
+    #[serde(default)]
+    pub executable: Option<String>,
+    /// The script that the program is to run, resolved, if it is an interpreter.
+    #[serde(default)]
+    pub script: Option<String>,
     /// The process whose descendants are the session.
     pub pid: u32,
     /// Its start time in clock ticks since boot.

@@ -38,8 +38,12 @@ pub(crate) fn agents(global: &Global, output: Output) -> Result<u8, Failure> {
     let stands_in = |r: &Running| found.iter().any(|other| other.parent.as_ref() == Some(&r.process.key()));
     let agents: Vec<Value> = found
         .iter()
-        .filter(|r| !(session_of(&sessions, &r.process.key()).is_some_and(is_run) && stands_in(r)))
-        .map(|r| document(&policy, &sessions, &proxies, r))
+        .filter(|r| !(session_of(&sessions, &r.process.key()).is_some() && is_run(r) && stands_in(r)))
+        .map(|r| {
+            let above = r.parent.and_then(|key| found.iter().find(|other| other.process.key() == key));
+            let above = above.filter(|a| is_run(a)).and_then(|a| session_of(&sessions, &a.process.key()));
+            document(&policy, session_of(&sessions, &r.process.key()).or(above), &proxies, r)
+        })
         .collect();
     output.document("agents", json!({ "agents": agents }), listed)?;
     Ok(0)
@@ -66,15 +70,12 @@ fn session_of<'s>(sessions: &'s [Value], key: &ProcessKey) -> Option<&'s Value> 
     })
 }
 
-/// Whether `ensage run` is the session's root process.
-fn is_run(session: &Value) -> bool {
-    let program = session.pointer("/process/executable/path").and_then(Value::as_str).map(Path::new);
-    program.and_then(Path::file_name).is_some_and(|name| name == "ensage")
+/// Whether a session's root is `ensage run`. It is not dumpable: the kernel may hide its program from us.
+fn is_run(root: &Running) -> bool {
+    root.process.base_name().is_none_or(|name| name == "ensage")
 }
 
-fn document(policy: &Policy, sessions: &[Value], proxies: &[String], r: &Running) -> Value {
-    let above = r.parent.as_ref().and_then(|key| session_of(sessions, key)).filter(|s| is_run(s));
-    let session = session_of(sessions, &r.process.key()).or(above);
+fn document(policy: &Policy, session: Option<&Value>, proxies: &[String], r: &Running) -> Value {
     let named = r.names.first().map(|n| n.to_string());
     let agent = session
         .and_then(|s| s.get("agent").and_then(Value::as_str).map(str::to_owned))
@@ -96,7 +97,9 @@ fn document(policy: &Policy, sessions: &[Value], proxies: &[String], r: &Running
     if session.is_none() {
         put("tier", "outside".into());
     }
-    put("process", process(&r.process));
+    // Of `ensage run` the session knows which program it stands for.
+    let known = session.filter(|_| is_run(r)).and_then(|s| s.get("process"));
+    put("process", known.cloned().unwrap_or_else(|| process(&r.process)));
     put("since", instant(r.process.started).into());
     let connections: Vec<Value> = r
         .connections

@@ -44,7 +44,8 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let place = place::find(global)?;
     let policy = place::policy(&place, output.json)?;
     let (program, arguments) = split(run.command.clone())?;
-    let agent = agent_name(&policy, &program, &arguments);
+    let planned = planned(&program, &arguments);
+    let agent = agent_name(&policy, &program, planned.as_ref());
     let enclave = choose(&policy, &agent, run.enclave.as_deref())?;
     let mode = if run.observe { Mode::Observe } else { enclave.mode };
     tier(&run, mode, enclave)?;
@@ -53,7 +54,8 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
         output.say(&format!("warning: {warning}"));
     }
     let environment: Environment = std::env::vars_os().collect();
-    let opened = session(&place, &policy, state.path(), &asked(&run, enclave, &agent, &environment)?)?;
+    let open = asked(&run, enclave, &agent, planned, &environment)?;
+    let opened = session(&place, &policy, state.path(), &open)?;
     let life = client::life(state.path(), &opened.session).map_err(failed)?;
     if place.config.is_none() {
         output.say("the embedded default: every call is let through and recorded");
@@ -90,13 +92,17 @@ fn split(command: Vec<OsString>) -> Result<(OsString, Vec<OsString>), Failure> {
     Ok((program, words.collect()))
 }
 
-/// The definition that the program matches, else its base name: what `run` starts is an agent by that act.
-fn agent_name(policy: &Policy, program: &OsString, arguments: &[OsString]) -> String {
-    let digests = Digests::new();
+/// What the command will run, if there is such a program.
+fn planned(program: &OsString, arguments: &[OsString]) -> Option<Program> {
     let path = std::env::var_os("PATH");
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let planned = Program::planned(program, arguments, path.as_deref(), &folder);
-    match planned.map(|p| judge_program(&p, &matchers(policy), &|path| digests.of_file(path))) {
+    Program::planned(program, arguments, path.as_deref(), &folder)
+}
+
+/// The definition that the program matches, else its base name: what `run` starts is an agent by that act.
+fn agent_name(policy: &Policy, program: &OsString, planned: Option<&Program>) -> String {
+    let digests = Digests::new();
+    match planned.map(|p| judge_program(p, &matchers(policy), &|path| digests.of_file(path))) {
         Some(Verdict::Agent(name)) => name.to_string(),
         _ => Path::new(program).file_name().map_or_else(|| "agent".to_owned(), |n| n.to_string_lossy().into_owned()),
     }
@@ -244,12 +250,22 @@ fn start(place: &Place, state: &Path) -> Result<(), Failure> {
 }
 
 /// What `run` asks the gateway for.
-fn asked(run: &Run, enclave: &Enclave, agent: &str, environment: &Environment) -> Result<Value, Failure> {
+fn asked(
+    run: &Run,
+    enclave: &Enclave,
+    agent: &str,
+    planned: Option<Program>,
+    environment: &Environment,
+) -> Result<Value, Failure> {
     let this = Process::this().map_err(Failure::internal)?;
+    let text = |path: PathBuf| path.into_os_string().into_string().ok();
+    let (executable, script) = planned.map(|p| (text(p.exe), p.script.and_then(text))).unwrap_or_default();
     let open = Open {
         enclave: enclave.name.to_string(),
         agent: agent.to_owned(),
         observe: run.observe,
+        executable,
+        script,
         pid: this.pid,
         start_time: this.start_time,
         bundles: bundles(environment),

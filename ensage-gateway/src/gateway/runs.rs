@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use ensage_audit::{Fragment, ProcessFacts};
 use ensage_creds::{Grant, Scope};
 use ensage_endpoint::proc::{Chain, Process, ProcessKey};
 use ensage_policy::model::Enclave;
@@ -59,7 +60,7 @@ impl Shared {
             listener: None,
             mode: open.observe.then_some(Mode::Observe),
             ttl: policy.gateway.session_ttl,
-            process: Some(root_fragment(self, &process)),
+            process: Some(self.shown(open, &process)),
         });
         self.session_record(&session, "opened", Some("run"));
         let inherited: Vec<PathBuf> = open.bundles.iter().map(PathBuf::from).collect();
@@ -79,6 +80,22 @@ impl Shared {
             dropped,
             missing: self.missing(&policy, enclave),
         })
+    }
+
+    /// The root as records show it: `run` itself by its number, and the program that it stands for.
+    fn shown(self: &Arc<Self>, open: &Open, run: &Process) -> Fragment {
+        let Some(executable) = &open.executable else { return root_fragment(self, run) };
+        let owner = run.owner();
+        ProcessFacts {
+            pid: run.pid,
+            start_time: Some(run.start_time),
+            executable: Some(executable),
+            executable_sha256: None,
+            script: open.script.as_deref(),
+            owner: owner.as_deref(),
+            ancestors: &[],
+        }
+        .fragment()
     }
 
     /// Takes no session any more if the last one ended `linger` ago; one that is being opened comes first.

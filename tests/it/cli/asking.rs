@@ -301,6 +301,14 @@ fn agents_and_sessions_show_who_runs() {
     );
     assert_eq!((&ours["sanctioned"], &ours["rogue"]), (&true.into(), &false.into()));
 
+    // The root is `ensage run`; what is shown of it is the program that it stands for.
+    let shell = std::fs::canonicalize("/bin/sh").unwrap();
+    let opened = home.records(&["--session", id]).into_iter().find(|r| r["event"] == "opened").unwrap();
+    for shown in [&session["process"], &ours["process"], &opened["process"]] {
+        assert_eq!(shown["pid"], run.id(), "{shown}");
+        assert_eq!(shown["executable"]["path"], shell.to_str().unwrap(), "{shown}");
+    }
+
     std::fs::write(&go, "").unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(0));
     until("the session has ended", || {
