@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,8 +18,11 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// No daemon runs for this state folder.
-    #[error("no gateway runs for this state folder")]
-    NoGateway,
+    #[error("no gateway runs for the state folder {}", state.display())]
+    NoGateway {
+        /// Where it was looked for.
+        state: PathBuf,
+    },
     /// The daemon went away, or said something unreadable.
     #[error("the gateway did not answer")]
     Broken(#[source] io::Error),
@@ -65,7 +68,7 @@ pub fn life(state: &Path, session: &str) -> Result<UnixStream, AdminError> {
 }
 
 fn send(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<BufReader<UnixStream>, AdminError> {
-    let mut stream = connect(&state.join(SOCKET))?;
+    let mut stream = connect(state)?;
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: ensage\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -76,16 +79,17 @@ fn send(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<
 }
 
 /// A socket path longer than `sun_path` is reached through its folder's descriptor.
-fn connect(path: &Path) -> Result<UnixStream, AdminError> {
+fn connect(state: &Path) -> Result<UnixStream, AdminError> {
     use std::os::fd::AsRawFd;
     let no_gateway = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AdminError::NoGateway,
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AdminError::NoGateway { state: state.to_owned() },
         _ => AdminError::Broken(e),
     };
+    let path = state.join(SOCKET);
     if path.as_os_str().len() < SUN_PATH_MAX {
         return UnixStream::connect(path).map_err(no_gateway);
     }
-    let folder = std::fs::File::open(path.parent().unwrap_or(Path::new("/"))).map_err(no_gateway)?;
+    let folder = std::fs::File::open(state).map_err(no_gateway)?;
     let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
     UnixStream::connect(short).map_err(no_gateway)
 }

@@ -26,8 +26,9 @@ pub(crate) fn ask(state: &Path, method: &str, path: &str, body: Option<&Value>) 
 
 pub(crate) fn failed(error: AdminError) -> Failure {
     match error {
-        AdminError::NoGateway => Failure::new("no_gateway", error.to_string())
-            .remedy("start it with `ensage gateway` or `ensage run -- AGENT`"),
+        AdminError::NoGateway { .. } => Failure::new("no_gateway", error.to_string()).remedy(
+            "start it with `ensage gateway` or `ensage run -- AGENT`, or name its folder with --state or $ENSAGE_STATE",
+        ),
         AdminError::Refused { code, message } => {
             let code = match code.as_str() {
                 "no_gateway" => "no_gateway",
@@ -52,7 +53,7 @@ pub(crate) fn not_from_session(state: &Path) -> Result<(), Failure> {
             Err(Failure::new("from_session", "this is refused to a process inside a session")
                 .remedy("run it from a terminal of your own"))
         }
-        Ok(_) | Err(AdminError::NoGateway) => Ok(()),
+        Ok(_) | Err(AdminError::NoGateway { .. }) => Ok(()),
         Err(error) => Err(failed(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! `run` and `env`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use super::daemon::{ask, failed, folder_failed};
 use super::output::{Failure, Output};
 use super::place::{self, Found, Place};
 use super::text::{at, count};
-use super::variables::{changes, inherited_bundles, quoted};
+use super::variables::{OWN, changes, inherited_bundles, quoted};
 use crate::admin::client::{self, AdminError};
 use crate::admin::{Open, Opened};
 use crate::bundle;
@@ -148,7 +148,7 @@ fn session(place: &Place, policy: &Policy, state: &Path, open: &Value) -> Result
 
 fn leaving(error: &AdminError) -> bool {
     match error {
-        AdminError::NoGateway | AdminError::Broken(_) => true,
+        AdminError::NoGateway { .. } | AdminError::Broken(_) => true,
         AdminError::Refused { code, .. } => code == "no_gateway",
     }
 }
@@ -180,7 +180,7 @@ fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(Failure::internal)?;
     match client::ask(state, "GET", "/v1/status", None) {
         Ok(status) if status.get("draining").and_then(Value::as_bool) != Some(true) => same(place, policy, &status),
-        Ok(_) | Err(AdminError::NoGateway | AdminError::Broken(_)) => {
+        Ok(_) | Err(AdminError::NoGateway { .. } | AdminError::Broken(_)) => {
             gone(state)?;
             start(place, state)
         }
@@ -292,8 +292,8 @@ fn child_environment(
     let bundle = Path::new(&opened.bundle);
     let wgetrc = wgetrc(&environment, state, bundle)?;
     let changes = changes(&environment, &opened.proxy, bundle, &wgetrc);
-    for name in &changes.unset {
-        environment.remove(&OsString::from(name));
+    for name in changes.unset.iter().map(String::as_str).chain(OWN) {
+        environment.remove(OsStr::new(name));
     }
     environment.extend(changes.set.into_iter().map(|(k, v)| (OsString::from(k), v)));
     for name in &opened.dropped {

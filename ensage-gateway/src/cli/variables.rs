@@ -27,15 +27,11 @@ const BUNDLE: [&str; 15] = [
 ];
 
 /// Inherited variables that switch verification off, lead past the policy, or give keys of the TLS away.
-const REMOVED: [&str; 7] = [
-    "NODE_TLS_REJECT_UNAUTHORIZED",
-    "GIT_SSL_NO_VERIFY",
-    "PYTHONHTTPSVERIFY",
-    "SSL_CERT_DIR",
-    "SSLKEYLOGFILE",
-    "ENSAGE_CONFIG",
-    "ENSAGE_STATE",
-];
+const REMOVED: [&str; 5] =
+    ["NODE_TLS_REJECT_UNAUTHORIZED", "GIT_SSL_NO_VERIFY", "PYTHONHTTPSVERIFY", "SSL_CERT_DIR", "SSLKEYLOGFILE"];
+
+/// Our own, which say nothing inside a session; a shell behind `env` is outside of one and goes on asking its gateway.
+pub(crate) const OWN: [&str; 2] = ["ENSAGE_CONFIG", "ENSAGE_STATE"];
 
 /// Prefixes of the LLM vendors whose base-URL variables are removed.
 const VENDORS: [&str; 10] =

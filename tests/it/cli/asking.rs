@@ -76,7 +76,10 @@ fn what_is_not_understood_is_usage() {
 fn without_a_gateway_there_is_nothing_to_ask() {
     let home = Home::new();
     for arguments in [&["status"][..], &["reload"], &["sessions", "list"], &["sessions", "end", "--all"], &["env"]] {
-        failed(&home, arguments, 1, "no_gateway");
+        let error = failed(&home, arguments, 1, "no_gateway");
+        assert!(error["message"].as_str().unwrap().contains(home.state().to_str().unwrap()), "{error}");
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(remedy.contains("ensage gateway") && remedy.contains("--state"), "{error}");
     }
 }
 
@@ -137,6 +140,18 @@ fn env_points_a_shell_at_the_daemon() {
     let (told, certificates) = text.split_once('\n').unwrap();
     assert_eq!(told, proxy);
     assert!(certificates.trim().parse::<u32>().unwrap() >= 1, "{certificates}");
+}
+
+#[test]
+fn env_leaves_a_shell_its_state_folder_and_configuration() {
+    let home = Home::with(&Site::new().policy());
+    let daemon = home.gateway();
+    let mut shell = std::process::Command::new("sh");
+    shell.env("ENSAGE_STATE", home.state()).env("ENSAGE_CONFIG", home.config()).current_dir(home.path("work"));
+    let ensage = env!("CARGO_BIN_EXE_ensage");
+    let said = done(shell.arg("-c").arg(format!("eval \"$({ensage} env)\"; {ensage} --json status")));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.json()["pid"], daemon.child.id());
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn e8_what_is_inherited_does_not_lead_past_the_gateway() {
             ("GIT_SSL_NO_VERIFY", "1"),
             ("PYTHONHTTPSVERIFY", "0"),
             ("SSL_CERT_DIR", "/etc/ssl/certs"),
+            ("ENSAGE_STATE", "/nowhere"),
+            ("ENSAGE_CONFIG", "/nowhere/ensage.toml"),
             ("NODE_OPTIONS", "--no-warnings"),
             ("KEPT", "as it is"),
         ],
