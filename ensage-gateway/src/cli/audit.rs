@@ -1,5 +1,6 @@
 //! `audit` and `audit verify`.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -71,14 +72,19 @@ fn print(folder: &Path, output: Output, args: &Audit) -> Result<u8, Failure> {
         enclave: args.enclave.as_deref(),
         tool: tool.as_ref().map(|t| t as &dyn Fn(&str) -> bool),
         decision: args.decision.as_deref().map(|d| if d == "deny" { Decision::Deny } else { Decision::Allow }),
-        limit: args.limit,
+        // Rows of CSV are calls: other records must not count against them.
+        limit: args.limit.filter(|_| !args.csv),
         form: if args.raw { Form::Raw } else { Form::Merged },
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let json = output.json || args.raw;
+    let mut rows = VecDeque::new();
     let mut line = |record: &str| {
         if args.csv {
-            csv::row(record).map_or(Ok(()), |row| writeln!(out, "{row}"))?;
+            let Some(row) = csv::row(record) else { return Ok(()) };
+            let Some(limit) = args.limit else { return writeln!(out, "{row}") };
+            rows.push_back(row);
+            rows.drain(..rows.len().saturating_sub(limit));
         } else if json {
             writeln!(out, "{record}")?;
         } else {
@@ -91,7 +97,7 @@ fn print(folder: &Path, output: Output, args: &Audit) -> Result<u8, Failure> {
         line_head(&mut io::stdout().lock()).map_err(Failure::internal)?;
     }
     let done = if args.follow { follow(folder, query, &mut line) } else { run(folder, &query, &mut line).map(drop) };
-    let flushed = out.flush();
+    let flushed = rows.iter().try_for_each(|row| writeln!(out, "{row}")).and_then(|()| out.flush());
     match (done, flushed) {
         (Ok(()), Ok(())) => Ok(0),
         (Err(QueryError::Print(e)), _) | (Ok(()), Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(0),

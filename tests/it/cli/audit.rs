@@ -120,6 +120,12 @@ fn csv_has_its_columns() {
     let cells: Vec<&str> = lines[2].split(',').collect();
     assert_eq!((cells[2], cells[3], cells[7], cells[8]), ("lab", "sh", "DELETE", "/second"));
     assert_eq!((cells[11], cells[12], cells[14]), ("deny", "method_not_allowed", "403"));
+    // The end of the second session is newer than any call, and no row.
+    for n in 0..=4 {
+        let limited = home.done(&["audit", "--csv", "--limit", &n.to_string()]).out;
+        let newest = [&lines[..1], &lines[lines.len() - n.min(3)..]].concat();
+        assert_eq!(limited.lines().collect::<Vec<_>>(), newest, "--limit {n}");
+    }
 }
 
 #[test]
