@@ -19,7 +19,7 @@ use super::text::{at, count};
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn audit(global: &Global, output: Output, args: &Audit) -> Result<u8, Failure> {
-    let folder = place::state(global)?.join("audit");
+    let folder = place::find(global)?.state.join("audit");
     match &args.command {
         Some(AuditCommand::Verify { head }) => check(&folder, output, head.as_deref()),
         None => print(&folder, output, args),

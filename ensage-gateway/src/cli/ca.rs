@@ -11,7 +11,7 @@ use crate::ca::{Authority, CaError, Facts};
 use crate::state::StateFolder;
 
 pub(crate) fn ca(global: &Global, output: Output, command: &Ca) -> Result<u8, Failure> {
-    let state = place::state(global)?;
+    let state = place::find(global)?.state;
     let facts = facts(&state)?;
     match command {
         Ca::Path => {

@@ -59,7 +59,7 @@ pub(crate) fn not_from_session(state: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn status(global: &Global, output: Output) -> Result<u8, Failure> {
-    let body = ask(&place::state(global)?, "GET", "/v1/status", None)?;
+    let body = ask(&place::find(global)?.state, "GET", "/v1/status", None)?;
     output.document("status", body, |b| {
         let mut text = String::new();
         for (name, pointer) in [
@@ -88,7 +88,7 @@ pub(crate) fn status(global: &Global, output: Output) -> Result<u8, Failure> {
 }
 
 pub(crate) fn reload(global: &Global, output: Output) -> Result<u8, Failure> {
-    let body = ask(&place::state(global)?, "POST", "/v1/reload", None)?;
+    let body = ask(&place::find(global)?.state, "POST", "/v1/reload", None)?;
     output.document("reload", body, |b| format!("generation {} is in force\n", at(b, "/generation")))?;
     Ok(0)
 }

@@ -7,17 +7,21 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ensage_endpoint::folder::FolderError;
 use ensage_policy::Policy;
 use ensage_policy::config::{self, Diagnostic};
 use ensage_policy::model::Enclave;
 use sha2::{Digest, Sha256};
 
 use super::args::Global;
+use super::daemon::folder_failed;
 use super::output::Failure;
 use crate::state::surroundings;
 
 /// Largest configuration that is read.
 const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Write permission of the group or of all.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Where the words of a command lead.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ fn xdg(name: &str, below_home: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute()).or_else(|| home().map(|h| h.join(below_home)))
 }
 
-/// The state folder: `--state`, `$ENSAGE_STATE`, the user's data folder.
+/// The state folder: `--state`, `$ENSAGE_STATE`, the user's data folder. If it is there, nobody else had a hand in it.
 pub(crate) fn state(global: &Global) -> Result<PathBuf, Failure> {
     let given = global.state.clone().or_else(|| variable("ENSAGE_STATE").map(PathBuf::from));
     let path = match given {
@@ -81,7 +85,28 @@ pub(crate) fn state(global: &Global) -> Result<PathBuf, Failure> {
             })?
             .join("ensage"),
     };
-    absolute(&path)
+    // Without a slash at its end, behind which a link would be the folder that it leads to.
+    let path: PathBuf = absolute(&path)?.components().collect();
+    unshared(&path).map_err(folder_failed)?;
+    Ok(path)
+}
+
+/// What [`crate::state::StateFolder::open`] refuses, for commands that only ask and must not make or change anything.
+fn unshared(folder: &Path) -> Result<(), FolderError> {
+    let path = folder.to_owned();
+    let meta = match fs::symlink_metadata(folder) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(FolderError::Io { path, source }),
+    };
+    let (uid, mode, wanted) = (meta.uid(), meta.mode() & 0o7777, rustix::process::geteuid().as_raw());
+    match () {
+        () if meta.is_symlink() => Err(FolderError::Symlink { path }),
+        () if !meta.is_dir() => Err(FolderError::WrongKind { path }),
+        () if uid != wanted => Err(FolderError::WrongOwner { path, uid, wanted }),
+        () if mode & OTHERS_WRITE != 0 => Err(FolderError::OthersWrite { path, mode }),
+        () => Ok(()),
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -105,7 +130,8 @@ fn working_folder(state: &Path) -> Result<Option<PathBuf>, Failure> {
     if fs::symlink_metadata(&path).is_err() {
         return Ok(None);
     }
-    accepted(state, &path, &text(&path)?)?;
+    accepted(state, &path, &content(&path)?.0)?;
+    text(&path)?;
     Ok(Some(path))
 }
 
@@ -133,8 +159,23 @@ fn is_trusted(state: &Path, text: &str) -> bool {
     state.join("trusted").join(digest(text)).is_file()
 }
 
-/// Reads a configuration file, after a look at who else may write it.
+/// Reads a configuration file that nobody else may write.
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let (text, meta) = content(path)?;
+    writable_by_others(path, &meta)?;
+    if let Some(folder) = path.parent() {
+        let meta =
+            fs::metadata(folder).map_err(|e| Failure::new("bad_config", format!("{}: {e}", folder.display())))?;
+        // A sticky folder (/tmp) lets nobody replace another's file.
+        if meta.mode() & 0o1000 == 0 {
+            writable_by_others(folder, &meta)?;
+        }
+    }
+    Ok(text)
+}
+
+/// What a configuration file says, whoever may write it.
+fn content(path: &Path) -> Result<(String, fs::Metadata), Failure> {
     let bad = |what: String| Failure::new("bad_config", what);
     let mut file = fs::OpenOptions::new()
         .read(true)
@@ -145,14 +186,6 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     if !meta.is_file() {
         return Err(bad(format!("{} is not a file", path.display())));
     }
-    writable_by_others(path, &meta)?;
-    if let Some(folder) = path.parent() {
-        let meta = fs::metadata(folder).map_err(|e| bad(format!("{}: {e}", folder.display())))?;
-        // A sticky folder (/tmp) lets nobody replace another's file.
-        if meta.mode() & 0o1000 == 0 {
-            writable_by_others(folder, &meta)?;
-        }
-    }
     let mut bytes = Vec::new();
     file.by_ref()
         .take(CONFIG_BYTES_MAX + 1)
@@ -161,7 +194,8 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     if bytes.len() as u64 > CONFIG_BYTES_MAX {
         return Err(bad(format!("{} is longer than {CONFIG_BYTES_MAX} bytes", path.display())));
     }
-    String::from_utf8(bytes).map_err(|_| bad(format!("{} is not UTF-8", path.display())))
+    let text = String::from_utf8(bytes).map_err(|_| bad(format!("{} is not UTF-8", path.display())))?;
+    Ok((text, meta))
 }
 
 /// `O_NONBLOCK`: a FIFO in place of the file must not hang the command.
@@ -172,7 +206,7 @@ fn libc_nonblock() -> i32 {
 fn writable_by_others(path: &Path, meta: &fs::Metadata) -> Result<(), Failure> {
     let uid = rustix::process::geteuid().as_raw();
     let foreign = meta.uid() != uid && meta.uid() != 0;
-    if meta.mode() & 0o022 == 0 && !foreign {
+    if meta.mode() & OTHERS_WRITE == 0 && !foreign {
         return Ok(());
     }
     let shown = path.display();

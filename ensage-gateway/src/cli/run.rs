@@ -329,7 +329,7 @@ fn last_line(state: &Path, output: Output, session: &str) {
 
 /// Prints what points a shell at the running daemon.
 pub(crate) fn env(global: &Global, output: Output, args: &Env) -> Result<u8, Failure> {
-    let state = place::state(global)?;
+    let state = place::find(global)?.state;
     let environment: Environment = std::env::vars_os().collect();
     let wanted = json!({ "enclave": args.enclave, "bundles": bundles(&environment) });
     let answer = ask(&state, "POST", "/v1/env", Some(&wanted))?;

@@ -9,7 +9,7 @@ use super::place;
 use super::text::{at, count};
 
 pub(crate) fn sessions(global: &Global, output: Output, command: &Sessions) -> Result<u8, Failure> {
-    let state = place::state(global)?;
+    let state = place::find(global)?.state;
     not_from_session(&state)?;
     match command {
         Sessions::List => {

@@ -5,6 +5,26 @@ use std::os::unix::fs::PermissionsExt;
 use super::asking::failed;
 use super::home::{Done, Home, Site, done};
 
+/// Each command that looks into the state folder, or for a gateway.
+const EVERY: [&[&str]; 16] = [
+    &["check"],
+    &["run", "--advisory", "--", "true"],
+    &["gateway"],
+    &["status"],
+    &["reload"],
+    &["sessions", "list"],
+    &["sessions", "end", "--all"],
+    &["env"],
+    &["ca", "path"],
+    &["ca", "show"],
+    &["explain", "--enclave", "lab", "--url", "https://a.test/"],
+    &["explain", "01a21085-33aa-7155-94db-c01b45659007"],
+    &["creds", "list"],
+    &["agents"],
+    &["audit"],
+    &["audit", "verify"],
+];
+
 fn check(home: &Home, set: &[(&str, &str)], options: &[&str]) -> Done {
     let mut command = home.bare(&["--json", "check"]);
     command.args(options).env("ENSAGE_STATE", home.state()).envs(set.iter().copied());
@@ -52,9 +72,7 @@ fn the_state_variable_does_not_count_inside_a_session() {
 fn h2_a_cloned_repository_does_not_configure_the_gateway() {
     let home = Home::new();
     home.write("work/ensage.toml", &Site::new().policy());
-    for arguments in
-        [&["check"][..], &["run", "--advisory", "--", "true"], &["gateway"], &["creds", "list"], &["agents"]]
-    {
+    for arguments in EVERY {
         let error = failed(&home, arguments, 2, "untrusted_config");
         assert!(error["remedy"].as_str().unwrap().contains("ensage trust"), "{error}");
     }
@@ -65,8 +83,13 @@ fn h2_a_cloned_repository_does_not_configure_the_gateway() {
     home.write("work/ensage.toml", &Site::new().policy().replace("GET", "POST"));
     failed(&home, &["check"], 2, "untrusted_config");
     let named = home.path("work/ensage.toml");
+    // Who else may write a file that nobody accepted is the smaller trouble.
+    std::fs::set_permissions(&named, PermissionsExt::from_mode(0o666)).unwrap();
+    failed(&home, &["audit"], 2, "untrusted_config");
+    std::fs::set_permissions(&named, PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(home.done(&["trust", named.to_str().unwrap()]).code, Some(0));
     assert_eq!(home.done(&["check"]).code, Some(0));
+    assert_eq!(home.done(&["audit"]).code, Some(0));
     failed(&home, &["trust", "nothing.toml"], 1, "not_found");
 }
 
@@ -95,12 +118,37 @@ fn a_file_that_is_not_there_is_a_bad_configuration() {
 #[test]
 fn a_state_folder_of_others_is_refused() {
     let home = Home::new();
+    let refused = |why: &str| {
+        for arguments in EVERY {
+            let exit = if arguments[0] == "run" { 125 } else { 1 };
+            let error = failed(&home, arguments, exit, "internal");
+            assert!(error["message"].as_str().unwrap().contains(why), "{arguments:?}: {error}");
+            assert!(error["remedy"].is_string(), "{error}");
+        }
+    };
     std::fs::create_dir(home.state()).unwrap();
-    std::fs::set_permissions(home.state(), PermissionsExt::from_mode(0o777)).unwrap();
-    let error = failed(&home, &["ca", "path"], 1, "internal");
-    assert!(error["remedy"].is_string(), "{error}");
+    for mode in [0o777, 0o720] {
+        std::fs::set_permissions(home.state(), PermissionsExt::from_mode(mode)).unwrap();
+        refused("others may write");
+    }
     std::fs::remove_dir(home.state()).unwrap();
     std::os::unix::fs::symlink(home.path("home"), home.state()).unwrap();
-    failed(&home, &["ca", "path"], 1, "internal");
-    assert_eq!(done(&mut home.run(&[], "true")).code, Some(125));
+    refused("symbolic link");
+    std::fs::remove_file(home.state()).unwrap();
+    std::fs::write(home.state(), "no folder").unwrap();
+    refused("wrong kind");
+}
+
+#[test]
+fn asking_changes_nothing_of_a_folder() {
+    let home = Home::new();
+    let mode = || std::fs::metadata(home.state()).unwrap().permissions().mode() & 0o777;
+    for words in [&["audit"][..], &["status"], &["agents"]] {
+        home.done(words);
+        assert!(!home.state().exists(), "{words:?}");
+    }
+    std::fs::create_dir(home.state()).unwrap();
+    std::fs::set_permissions(home.state(), PermissionsExt::from_mode(0o755)).unwrap();
+    home.done(&["audit"]);
+    assert_eq!(mode(), 0o755);
 }
