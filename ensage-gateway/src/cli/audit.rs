@@ -119,7 +119,7 @@ fn follow(folder: &Path, query: Query<'_>, line: &mut dyn FnMut(&str) -> io::Res
 }
 
 /// One record as a person reads it: when, who, what, and what became of it.
-fn human(record: &str) -> String {
+pub(super) fn human(record: &str) -> String {
     let Ok(r) = serde_json::from_str::<Value>(record) else { return String::new() };
     let time = at(&r, "/time");
     let time = time.get(..19).unwrap_or(&time).replace('T', " ");

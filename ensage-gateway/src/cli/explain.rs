@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use ensage_audit::query;
 use ensage_policy::Policy;
 use ensage_policy::judge::{Explanation, Question, Taken, Url, Verdict, explain as judge};
 use ensage_policy::model::Enclave;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::args::{Explain, Global};
+use super::audit::human;
 use super::output::{Failure, Output};
 use super::place;
 use super::text::at;
@@ -149,13 +152,17 @@ fn text(b: &Value) -> String {
 
 /// Why a recorded decision was taken.
 fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
-    let uuid = uuid::Uuid::parse_str(id).map_err(|_| {
+    let uuid = Uuid::parse_str(id).map_err(|_| {
         Failure::new("usage", format!("{id} is no decision id")).remedy("it stands in `ensage-decision` of the answer")
     })?;
-    let line = ensage_audit::query::find(&state.join("audit"), uuid)
-        .map_err(Failure::internal)?
-        .ok_or_else(|| Failure::new("not_found", format!("no decision {id} is on record here")))?;
+    let log = state.join("audit");
+    let Some(line) = query::find(&log, uuid).map_err(Failure::internal)? else {
+        return Err(unknown(&log, uuid)?);
+    };
     let record: Value = serde_json::from_str(&line).map_err(Failure::internal)?;
+    if record.get("kind").and_then(Value::as_str) != Some("call") {
+        return Err(undecided(&record, &human(&line)));
+    }
     let denied = record.get("decision").and_then(Value::as_str) == Some("deny");
     let mut body = Map::new();
     for key in ["decision", "would", "reason", "message", "rule", "credential", "chamber", "policy"] {
@@ -171,4 +178,28 @@ fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
     body.insert("call".to_owned(), record);
     output.document("explain", body.into(), text)?;
     Ok(u8::from(denied))
+}
+
+/// An id that no record has: most likely that of a session, the only other one that `run` tells.
+fn unknown(log: &Path, id: Uuid) -> Result<Failure, Failure> {
+    let summary = query::summary(log, id).map_err(Failure::internal)?;
+    Ok(match summary.allowed + summary.denied {
+        0 => Failure::new("not_found", format!("no decision {id} is on record here")),
+        1 => session(format!("{id} is a session with 1 call, no decision"), &id.to_string()),
+        calls => session(format!("{id} is a session with {calls} calls, no decision"), &id.to_string()),
+    })
+}
+
+/// A record that tells no decision, and what it tells.
+fn undecided(record: &Value, shown: &str) -> Failure {
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = format!("{} is no decision but the record `{shown}`", at(record, "/id"));
+    match record.pointer("/session/id").and_then(Value::as_str) {
+        Some(id) => session(message, id),
+        None => Failure::new("not_found", message).remedy("`ensage audit --json` shows the ids of decisions"),
+    }
+}
+
+fn session(message: String, id: &str) -> Failure {
+    Failure::new("not_found", message).remedy(format!("`ensage audit --session {id}` shows what it did"))
 }

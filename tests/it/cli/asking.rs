@@ -262,6 +262,27 @@ fn explain_tells_why_it_took_a_decision() {
 }
 
 #[test]
+fn explain_tells_what_is_no_decision() {
+    let site = Site::new();
+    let home = Home::with(&site.policy());
+    done(&mut home.run(&[], &format!("curl -s http://{}/", site.at)));
+    let records = home.records(&[]);
+    let of = |kind: &str| records.iter().find(|r| r["kind"] == kind).unwrap();
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    let session = text(&of("session")["session"]["id"]);
+    for (id, said, remedy) in [
+        (&text(&of("session")["id"]), "sh session opened", &format!("ensage audit --session {session}")),
+        (&session, "a session with 1 call", &format!("ensage audit --session {session}")),
+        (&text(&of("policy")["id"]), "policy loaded 1", &"ensage audit --json".to_owned()),
+        (&text(&of("gateway")["id"]), "gateway started", &"ensage audit --json".to_owned()),
+    ] {
+        let error = failed(&home, &["explain", id], 1, "not_found");
+        assert!(text(&error["message"]).contains(said), "{error}");
+        assert!(text(&error["remedy"]).contains(remedy), "{error}");
+    }
+}
+
+#[test]
 fn agents_and_sessions_show_who_runs() {
     let home = Home::with(&Site::new().policy());
     let (here, go) = (home.path("here"), home.path("go"));
