@@ -145,5 +145,67 @@ pub(super) fn human(record: &str) -> String {
     let path = if path == "-" { String::new() } else { path };
     let end =
         [at(&r, "/reason"), at(&r, "/http/response/status_code")].into_iter().find(|m| m != "-").unwrap_or_default();
-    format!("{time}  {who:<14} {verdict:<5} {asked} {}{path} {object} {end}", at(&r, "/server/address"))
+    let ended = ended(&r);
+    format!("{time}  {who:<14} {verdict:<5} {asked} {}{path} {object} {end}{ended}", server(&r))
+}
+
+/// Where it went, without the port that its scheme has anyway.
+fn server(call: &Value) -> String {
+    let address = at(call, "/server/address");
+    let own = if at(call, "/url/scheme") == "http" { 80 } else { 443 };
+    match call.pointer("/server/port").and_then(Value::as_u64) {
+        Some(port) if port != own && address.contains(':') && !address.starts_with('[') => {
+            format!("[{address}]:{port}")
+        }
+        Some(port) if port != own => format!("{address}:{port}"),
+        Some(_) | None => address,
+    }
+}
+
+/// How a call that was let through ended, unless all of its answer went out: its status alone would look like it.
+fn ended(call: &Value) -> String {
+    let outcome = at(call, "/outcome");
+    match (at(call, "/decision").as_str(), outcome.as_str()) {
+        ("allow", "-") => " open".to_owned(),
+        ("deny", _) | (_, "complete" | "-") => String::new(),
+        _ => format!(" {outcome}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_tells_where_it_went_and_how_it_ended() {
+        for (members, want) in [
+            (r#""decision":"allow","outcome":"complete""#, "allow GET h/p 200"),
+            (r#""decision":"allow","open":true"#, "allow GET h/p 200 open"),
+            (r#""decision":"allow","outcome":"upstream_failed""#, "allow GET h/p 200 upstream_failed"),
+            (r#""decision":"allow","would":"deny","outcome":"revoked""#, "would GET h/p 200 revoked"),
+            (r#""decision":"deny","reason":"path_not_allowed","outcome":"refused""#, "DENY GET h/p path_not_allowed"),
+        ] {
+            let call = format!(
+                r#"{{"kind":"call","time":"2026-11-25T10:46:24.1Z","server":{{"address":"h","port":443}},"url":{{"scheme":"https","path":"/p"}},"http":{{"request":{{"method":"GET"}},"response":{{"status_code":200}}}},{members}}}"#
+            );
+            let told = human(&call).split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
+            assert_eq!(told, want, "{members}");
+        }
+    }
+
+    #[test]
+    fn a_server_tells_a_port_that_is_not_its_schemes() {
+        for (address, port, scheme, want) in [
+            ("h", 443, "https", "h"),
+            ("h", 80, "http", "h"),
+            ("h", 80, "https", "h:80"),
+            ("h", 443, "http", "h:443"),
+            ("::1", 8443, "https", "[::1]:8443"),
+            ("[::1]", 8443, "https", "[::1]:8443"),
+        ] {
+            let call =
+                serde_json::json!({ "server": { "address": address, "port": port }, "url": { "scheme": scheme } });
+            assert_eq!(server(&call), want, "{call}");
+        }
+    }
 }

@@ -129,6 +129,25 @@ fn csv_has_its_columns() {
 }
 
 #[test]
+fn text_tells_the_port_and_how_it_ended() {
+    let site = Site::new();
+    let home = Home::with(&site.policy());
+    let script = format!(
+        "curl -s http://{0}/whole; curl -sN http://{0}/slow | head -c 5; \
+         curl -s -X DELETE http://{0}/refused; curl -s http://other.test/hidden",
+        site.at
+    );
+    assert_eq!(done(&mut home.run(&[], &script)).code, Some(0));
+    let text = home.done(&["audit"]).out;
+    let line = |n: usize| text.lines().filter(|l| l.contains(" GET ") || l.contains(" DELETE ")).nth(n).unwrap();
+    let told = |n: usize| line(n).split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
+    assert_eq!(told(0), format!("allow GET {}/whole 200", site.at));
+    assert_eq!(told(1), format!("allow GET {}/slow 200 client_gone", site.at));
+    assert_eq!(told(2), format!("DENY DELETE {}/refused method_not_allowed", site.at));
+    assert_eq!(told(3), "DENY GET other.test/hidden host_not_allowed", "the scheme's own port");
+}
+
+#[test]
 fn raw_is_what_is_stored_and_verify_reads_it() {
     let (_site, home) = acted();
     let raw: Vec<Value> =

@@ -80,5 +80,6 @@ fn cargo_asks_a_registry_on_the_built_in_configuration() {
         assert_eq!(call["network"]["peer"]["address"].as_str().map(|a| a == "127.0.0.1" || a == "::1"), Some(true));
     }
     let shown = home.done(&["audit", "--since", "10m"]);
-    assert!(shown.out.contains("GET localhost/dl/demo/1.2.3/download"), "{shown:?}");
+    let server = base.get().unwrap().strip_prefix("https://").unwrap();
+    assert!(shown.out.contains(&format!("GET {server}/dl/demo/1.2.3/download")), "{shown:?}");
 }
