@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::args::{Creds, Global};
 use super::daemon::{folder_failed, not_from_session, vault_failed};
 use super::output::{Failure, Output, table};
-use super::place;
+use super::place::{self, Place};
 use super::text::at;
 use crate::gateway::documents::instant;
 use crate::state::{self, StateFolder};
@@ -23,8 +23,8 @@ pub(crate) fn creds(global: &Global, output: Output, command: Creds) -> Result<u
     let place = place::find(global)?;
     not_from_session(&place.state)?;
     match command {
-        Creds::Add { name } => add(&place.state, output, &name, Write::Add),
-        Creds::Rotate { name } => add(&place.state, output, &name, Write::Rotate),
+        Creds::Add { name } => add(&place, output, &name, Write::Add),
+        Creds::Rotate { name } => add(&place, output, &name, Write::Rotate),
         Creds::Rm { name } => remove(&place.state, output, &name),
         Creds::List => list(&place::policy(&place, output.json)?, &place.state, output),
         Creds::Placeholder { name, agent, enclave } => {
@@ -46,8 +46,8 @@ fn vault(folder: &Path, output: Output) -> Result<Vault, Failure> {
     folder.vault().map_err(vault_failed)
 }
 
-fn add(folder: &Path, output: Output, name: &str, how: Write) -> Result<u8, Failure> {
-    let mut vault = vault(folder, output)?;
+fn add(place: &Place, output: Output, name: &str, how: Write) -> Result<u8, Failure> {
+    let mut vault = vault(&place.state, output)?;
     let now = SystemTime::now();
     // Before the secret is asked for: nobody likes to type one for nothing.
     match (&how, vault.contains(name)) {
@@ -59,7 +59,8 @@ fn add(folder: &Path, output: Output, name: &str, how: Write) -> Result<u8, Fail
             return Err(Failure::new("not_found", format!("the vault has no credential {name}"))
                 .remedy(format!("`ensage creds add {name}`")));
         }
-        _ => {}
+        (Write::Add, false) => warn_undeclared(place, output, name),
+        (Write::Rotate, true) => {}
     }
     let secret = ask(name)?;
     let (done, word) = match how {
@@ -70,6 +71,20 @@ fn add(folder: &Path, output: Output, name: &str, how: Write) -> Result<u8, Fail
     output.document("creds_changed", json!({ "name": name, "state": word }), |_| String::new())?;
     output.say(&format!("{name} {word}"));
     Ok(0)
+}
+
+/// A secret may be there before the configuration that names it, but a wrong name would be noticed late.
+fn warn_undeclared(place: &Place, output: Output, name: &str) {
+    // A configuration that cannot be read is no matter of the vault.
+    let Some(policy) = place::read(place).ok().and_then(|reading| reading.policy) else { return };
+    if policy.credentials.iter().any(|c| *c.name == *name) {
+        return;
+    }
+    let file = place.config.as_ref().map_or_else(|| "a configuration".to_owned(), |file| file.display().to_string());
+    output.say(&format!(
+        "warning: no credential {name} is configured, so nothing uses this secret yet\n  \
+         help: add [credential.{name}] with its `slot` and `hosts` to {file}"
+    ));
 }
 
 /// All of stdin less one final newline, or a prompt without echo.

@@ -45,6 +45,27 @@ fn a_secret_is_kept_less_one_final_newline() {
 }
 
 #[test]
+fn a_name_that_no_configuration_declares_is_taken_with_a_warning() {
+    let home = Home::with(POLICY);
+    let declared = fed(&mut home.ensage(&["creds", "add", "lab"]), b"real-secret-value\n");
+    assert_eq!((declared.code, declared.err.as_str()), (Some(0), "ensage: lab added\n"));
+    let typo = fed(&mut home.ensage(&["creds", "add", "lba"]), b"real-secret-value\n");
+    assert_eq!((typo.code, typo.out.as_str()), (Some(0), ""), "{typo:?}");
+    assert!(typo.err.starts_with("ensage: warning: "), "{typo:?}");
+    for part in ["[credential.lba]", home.config().to_str().unwrap(), "lba added"] {
+        assert!(typo.err.contains(part), "{part}: {typo:?}");
+    }
+    let again = fed(&mut home.ensage(&["creds", "add", "lba"]), b"real-secret-value\n");
+    assert!(again.code == Some(1) && !again.err.contains("warning"), "{again:?}");
+    let quiet = fed(&mut home.ensage(&["-q", "creds", "add", "other"]), b"real-secret-value\n");
+    assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""));
+    let none = Home::new();
+    let embedded = fed(&mut none.ensage(&["creds", "add", "lab"]), b"real-secret-value\n");
+    assert_eq!(embedded.code, Some(0), "{embedded:?}");
+    assert!(embedded.err.contains("[credential.lab]"), "{embedded:?}");
+}
+
+#[test]
 fn f10_a_value_that_is_no_secret_is_refused() {
     let home = Home::with(POLICY);
     for (name, value) in [
