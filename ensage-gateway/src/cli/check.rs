@@ -3,7 +3,9 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ensage_policy::config::{self, Diagnostic};
+use ensage_policy::config::{self, Diagnostic, Kind};
+use ensage_policy::model::Enclave;
+use ensage_policy::{Mode, Policy, Tier};
 use serde_json::{Value, json};
 
 use super::args::{Global, Trust};
@@ -14,7 +16,11 @@ use crate::state;
 /// Prints every error of the configuration at once.
 pub(crate) fn check(global: &Global, output: Output) -> Result<u8, Failure> {
     let place = place::find(global)?;
-    let reading = place::read(&place)?;
+    let mut reading = place::read(&place)?;
+    if let Some(policy) = &reading.policy {
+        reading.warnings.extend(containment(policy));
+        reading.warnings.sort_by_key(|w| (w.line, w.column));
+    }
     let ok = reading.errors.is_empty() && reading.policy.is_some();
     if output.json {
         let body = json!({
@@ -37,6 +43,32 @@ pub(crate) fn check(global: &Global, output: Output) -> Result<u8, Failure> {
         output.line(&format!("{name}: ok\n"))?;
     }
     Ok(u8::from(!ok))
+}
+
+/// What of the configuration waits for contained sessions: each enclave that demands them, and, once for a file, that
+/// an agent in enforce mode does without only if `run` is told so.
+fn containment(policy: &Policy) -> Vec<Diagnostic> {
+    let warning = |enclave: &Enclave, key: &str, so: &str, help: &str| Diagnostic {
+        kind: Kind::Warning,
+        code: "not_yet",
+        file: policy.file.as_deref().unwrap_or(Path::new("")).display().to_string(),
+        line: enclave.rule.line,
+        column: 1,
+        key: format!("enclave.{}.{key}", enclave.name),
+        message: format!("contained sessions are not there yet in this version, so {so}"),
+        help: help.to_owned(),
+    };
+    let (demanding, others): (Vec<_>, Vec<_>) =
+        policy.enclaves.iter().partition(|enclave| enclave.require == Tier::Contained);
+    let refused = demanding.into_iter().map(|enclave| {
+        let help = "write `require = \"advisory\"` where protection against accident is enough";
+        warning(enclave, "require", "no agent has what this enclave demands", help)
+    });
+    let enforced = others.into_iter().find(|enclave| enclave.mode == Mode::Enforce).map(|enclave| {
+        let help = "`ensage run --advisory -- CMD` protects against accident, not against attack";
+        warning(enclave, "mode", "in enforce mode `ensage run` refuses without --advisory", help)
+    });
+    refused.chain(enforced).collect()
 }
 
 fn document(d: &Diagnostic) -> Value {

@@ -226,6 +226,28 @@ fn a_good_file_is_ok_and_so_is_none() {
 }
 
 #[test]
+fn check_warns_of_what_run_would_refuse() {
+    let policy = "[enclave.watched]\nmode = \"observe\"\n\n[enclave.held]\n[enclave.also-held]\n";
+    let home = Home::with(policy);
+    let json = home.document(&["check"]);
+    assert_eq!(json["ok"], true);
+    let [warning] = json["warnings"].as_array().unwrap().as_slice() else { panic!("once for a file: {json}") };
+    has(warning, "", &["/code", "/file", "/line", "/column", "/key", "/message", "/help"]);
+    assert_eq!((&warning["line"], &warning["key"]), (&4.into(), &"enclave.held.mode".into()), "{warning}");
+    assert!(warning["help"].as_str().unwrap().contains("ensage run --advisory"), "{warning}");
+    let text = home.done(&["check"]);
+    assert_eq!(text.code, Some(0));
+    assert!(text.err.contains(&format!("{}:4:1: warning: ", home.config().display())), "{text:?}");
+
+    // Nothing at all gets into an enclave that demands a containment that is not there.
+    let home = Home::with("[enclave.lab]\nmode = \"observe\"\nrequire = \"contained\"\n");
+    let warning = home.document(&["check"])["warnings"][0].clone();
+    assert_eq!(warning["key"], "enclave.lab.require", "{warning}");
+    let home = Home::with("[gateway]\nmode = \"observe\"\n[enclave.lab]\n");
+    assert_eq!(home.document(&["check"])["warnings"], Value::Array(vec![]));
+}
+
+#[test]
 fn explain_tells_the_decision_and_its_rule() {
     let site = Site::new();
     let home = Home::with(&site.policy());
