@@ -72,6 +72,7 @@ pub(crate) enum Command {
 
 /// `run`
 #[derive(Debug, Args)]
+#[command(override_usage = "ensage run [OPTIONS] [--] <CMD>...")]
 pub(crate) struct Run {
     /// The enclave to run in
     #[arg(long, value_name = "ENCLAVE")]
@@ -79,7 +80,7 @@ pub(crate) struct Run {
     /// Let through what the policy would deny, and record it
     #[arg(long)]
     pub(crate) observe: bool,
-    /// Give the agent a network namespace of its own
+    /// Give the agent a network namespace of its own (not there yet: refused)
     #[arg(long, conflicts_with = "advisory")]
     pub(crate) contained: bool,
     /// Rest on the proxy variables alone

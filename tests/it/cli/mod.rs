@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod creds;
 mod daemon;
+mod help;
 pub(crate) mod home;
 mod inside;
 mod run;
