@@ -35,6 +35,10 @@ const LINGER_SECONDS: u64 = 5;
 /// What the gateway that `run` starts says on stderr.
 const LOG: &str = "gateway.log";
 
+/// What a run without a call may mean. Node.js: `NODE_USE_ENV_PROXY`, <https://nodejs.org/api/cli.html>.
+const UNSEEN: &str = "no call was seen: if the program did use the network, it does not heed its proxy variables \
+                      (Node.js does from 22.21 and 24.5 on, the `ws` package never)";
+
 type Environment = BTreeMap<OsString, OsString>;
 
 /// Runs a program through the gateway; everything that goes wrong before it is 125.
@@ -74,14 +78,18 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
         Ok(ended) => ended,
         Err(error) => {
             output.say(&super::output::chain(&error));
-            last_line(state.path(), output, &opened.session);
+            last_line(output, counted(state.path(), &opened.session), &opened.session);
             return Ok(error.code());
         }
     };
     if ended == Ended::GatewayDied {
         output.say("error: the gateway has died, so the agent was ended");
     }
-    last_line(state.path(), output, &opened.session);
+    let counted = counted(state.path(), &opened.session);
+    if counted == Some((0, 0)) {
+        output.say(UNSEEN);
+    }
+    last_line(output, counted, &opened.session);
     drop(life);
     Ok(ended.code())
 }
@@ -313,16 +321,18 @@ fn wgetrc(environment: &Environment, state: &Path, bundle: &Path) -> Result<Path
     bundle::wgetrc(&state.join("bundles"), own.or(home).as_deref(), bundle).map_err(Failure::internal)
 }
 
-fn last_line(state: &Path, output: Output, session: &str) {
-    let counted = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None)
-        .map(|c| (count(&c, "/allowed"), count(&c, "/denied")))
-        .ok()
-        .or_else(|| {
-            // The gateway has gone; its records have not.
-            let id = uuid::Uuid::parse_str(session).ok()?;
-            let summary = ensage_audit::query::summary(&state.join("audit"), id).ok()?;
-            Some((summary.allowed, summary.denied))
-        });
+/// How many calls of a session were let through and refused.
+fn counted(state: &Path, session: &str) -> Option<(u64, u64)> {
+    let counted = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None);
+    counted.map(|c| (count(&c, "/allowed"), count(&c, "/denied"))).ok().or_else(|| {
+        // The gateway has gone; its records have not.
+        let id = uuid::Uuid::parse_str(session).ok()?;
+        let summary = ensage_audit::query::summary(&state.join("audit"), id).ok()?;
+        Some((summary.allowed, summary.denied))
+    })
+}
+
+fn last_line(output: Output, counted: Option<(u64, u64)>, session: &str) {
     let (allowed, denied) = counted.unwrap_or_default();
     output.say(&format!("{allowed} allowed, {denied} denied, session {session}"));
 }

@@ -87,6 +87,23 @@ fn the_last_line_counts_and_names_the_session() {
 }
 
 #[test]
+fn a_run_without_a_call_says_how_that_can_be() {
+    let (site, home) = lab();
+    let hints = |err: &str| err.lines().filter(|l| l.starts_with("ensage: no call was seen")).count();
+    // As a program does that heeds no proxy variable.
+    let past = done(&mut home.run(&[], &format!("curl -s --noproxy '*' http://{}/", site.at)));
+    assert_eq!((past.code, past.out.as_str(), hints(&past.err)), (Some(0), "hello", 1), "{past:?}");
+    assert!(past.err.contains("proxy variables") && past.err.contains("Node.js"), "{past:?}");
+    assert!(past.last().starts_with("ensage: 0 allowed, 0 denied, session "), "{past:?}");
+    for script in [format!("curl -s http://{}/", site.at), format!("curl -s -X DELETE http://{}/", site.at)] {
+        let through = done(&mut home.run(&[], &script));
+        assert_eq!((through.code, hints(&through.err)), (Some(0), 0), "{through:?}");
+    }
+    let nothing = home.done(&["run", "--advisory", "--enclave", "lab", "--", "no-such-program-here"]);
+    assert_eq!((nothing.code, hints(&nothing.err)), (Some(127), 0), "{nothing:?}");
+}
+
+#[test]
 fn the_tier_is_told_in_every_mode() {
     let none = Home::new();
     let (_site, lab) = lab();
