@@ -1,7 +1,9 @@
 //! What can go wrong with the log.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::frame::VERSION;
 
 /// Why the log could not be opened, or a record not be written. Always a fault of this machine, never of a client.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +25,8 @@ pub enum AuditError {
         remedy: &'static str,
     },
     /// A segment that another version of the program wrote.
-    #[error("{} has format version {version}, this program reads {known}; give it a state folder of its own", path.display())]
-    Version {
-        /// The segment.
-        path: PathBuf,
-        /// Its version.
-        version: u32,
-        /// The one that is read here.
-        known: u32,
-    },
+    #[error(transparent)]
+    Version(#[from] OtherVersion),
     /// The log could not be opened.
     #[error("cannot open the audit log at {}", path.display())]
     Open {
@@ -55,4 +50,33 @@ pub enum AuditError {
         /// The limit.
         max: usize,
     },
+}
+
+/// Why a log can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// What the file system says.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A segment that another version of the program wrote.
+    #[error(transparent)]
+    Version(#[from] OtherVersion),
+}
+
+/// A segment in another format than the one that is read here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the segment {} was written in format version {version}, this build reads version {VERSION}", path.display())]
+pub struct OtherVersion {
+    /// The segment.
+    pub path: PathBuf,
+    /// The version that it names.
+    pub version: u32,
+}
+
+impl OtherVersion {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        let folder = self.path.ancestors().nth(2).unwrap_or(Path::new("the audit folder"));
+        format!("move {} aside, a new log begins in its place; nothing is deleted", folder.display())
+    }
 }

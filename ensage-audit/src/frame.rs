@@ -192,6 +192,14 @@ impl<R: Read + Seek> SegmentReader<R> {
         Ok(Header::decode(bytes))
     }
 
+    /// The version of a segment that this program can't read. A header that was changed over records of ours is no
+    /// such version: a later one has to hash in another way, so that none of its records is taken for ours.
+    pub(crate) fn other_version(&mut self) -> io::Result<Option<u32>> {
+        let Err(HeaderFault::Version(version)) = self.header()? else { return Ok(None) };
+        let ours = self.resync(HEADER_BYTES - 1)?.is_some();
+        Ok((!ours).then_some(version))
+    }
+
     /// What lies at `offset`.
     pub(crate) fn at(&mut self, offset: u64) -> io::Result<At> {
         let head = self.bytes(offset, FRAME_BYTES)?;

@@ -46,7 +46,7 @@ pub use uuid::Uuid;
 
 pub use crate::clock::{Stamp, TimeError, parse_duration, parse_since};
 pub use crate::draft::Draft;
-pub use crate::error::AuditError;
+pub use crate::error::{AuditError, OtherVersion, ReadError};
 pub use crate::event::{AdminEvent, AgentEvent, Alarm, GatewayEvent, GrantEvent, PinEvent, PolicyEvent, SessionEvent};
 pub use crate::fragment::{Ancestor, Fragment, PolicyFacts, ProcessFacts, SessionFacts};
 pub use crate::json::printable;

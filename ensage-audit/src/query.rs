@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 use crate::clock::Stamp;
+use crate::error::ReadError;
 use crate::query::facts::Facts;
 use crate::query::window::Window;
 use crate::read::{CLOCK_SLACK, Found, Records};
@@ -81,7 +82,7 @@ pub struct Outcome {
 pub enum QueryError {
     /// The log can't be read.
     #[error("cannot read the audit log")]
-    Read(#[source] io::Error),
+    Read(#[source] ReadError),
     /// Whoever takes the lines takes no more.
     #[error("cannot print a record")]
     Print(#[source] io::Error),
@@ -132,7 +133,7 @@ impl<'q> Follow<'q> {
     /// [`QueryError::Read`]
     pub fn start(dir: &Path, query: Query<'q>) -> Result<Self, QueryError> {
         Ok(Self {
-            records: Records::since(dir, query.since).map_err(QueryError::Read)?,
+            records: Records::since(dir, query.since).map_err(|err| QueryError::Read(err.into()))?,
             query,
             since: query.since.map(Stamp::of),
             until: query.until.map(Stamp::of),
@@ -204,7 +205,7 @@ impl<'q> Follow<'q> {
 
     /// Finds the close of every call that the window waits for, so that it need not grow over its bound.
     fn look_ahead(&mut self) -> Result<(), QueryError> {
-        let mut ahead = self.records.fork().map_err(QueryError::Read)?;
+        let mut ahead = self.records.fork().map_err(|err| QueryError::Read(err.into()))?;
         let mut none = HashMap::new();
         while self.window.waits() {
             match ahead.next().map_err(QueryError::Read)? {
@@ -233,8 +234,8 @@ impl<'q> Follow<'q> {
 /// The record with this id, a call with its close; reads from the time that a UUIDv7 names.
 ///
 /// # Errors
-/// What the file system says.
-pub fn find(dir: &Path, id: Uuid) -> io::Result<Option<String>> {
+/// [`ReadError`]
+pub fn find(dir: &Path, id: Uuid) -> Result<Option<String>, ReadError> {
     let mut records = Records::since(dir, born(id))?;
     let mut window = Window::new(None);
     let text = id.hyphenated().to_string();
@@ -273,8 +274,8 @@ pub struct Summary {
 /// Counts the calls of a session.
 ///
 /// # Errors
-/// What the file system says.
-pub fn summary(dir: &Path, session: Uuid) -> io::Result<Summary> {
+/// [`ReadError`]
+pub fn summary(dir: &Path, session: Uuid) -> Result<Summary, ReadError> {
     let mut records = Records::since(dir, born(session))?;
     let mut summary = Summary::default();
     let text = session.hyphenated().to_string();

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::value::RawValue;
 
 use crate::clock::Stamp;
+use crate::error::{OtherVersion, ReadError};
 use crate::folder::Folder;
 use crate::frame::{At, Frame, HEADER_BYTES, Hash, Lead, PAYLOAD_START, Place, SegmentReader, hex};
 use crate::shared::{Defined, LIKE, NAMES, WHOLE};
@@ -126,9 +127,9 @@ impl Records {
     /// The next record, or `None` for as long as there is none.
     ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says; a segment of another version, behind which reading goes on.
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator can't")]
-    pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+    pub fn next(&mut self) -> Result<Option<Found<'_>>, ReadError> {
         let step = loop {
             if self.open.is_none() && !self.open_next()? {
                 return Ok(None);
@@ -161,19 +162,22 @@ impl Records {
         })
     }
 
-    fn open_next(&mut self) -> io::Result<bool> {
+    fn open_next(&mut self) -> Result<bool, ReadError> {
         if self.names.is_empty() {
             return Ok(false);
         }
         while let Some(name) = self.names.pop_front() {
             match Open::new(&self.folder, &name, HEADER_BYTES) {
-                Ok(open) => {
+                Ok(mut open) => {
+                    if let Some(version) = open.reader.other_version()? {
+                        return Err(OtherVersion { path: self.folder.segment(&name), version }.into());
+                    }
                     self.open = Some(open);
                     return Ok(true);
                 }
                 // Removed by `retain` since it was listed.
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                Err(err) => return Err(err),
+                Err(err) => return Err(err.into()),
             }
         }
         Ok(false)

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::error::{OtherVersion, ReadError};
 use crate::folder::Folder;
+use crate::frame::SegmentReader;
 use crate::head::{Keys, Purpose};
 use crate::log::read_small;
 use crate::verify::anchors::Anchors;
@@ -108,19 +110,19 @@ impl Report {
 /// is to be copied before `segments`. Memory: the heads and one record.
 ///
 /// # Errors
-/// What the file system says; a log that is not there is an empty one.
-pub fn verify(dir: &Path, head_file: Option<&Path>) -> io::Result<Report> {
+/// What the file system says, and a segment of another version; a log that is not there is an empty one.
+pub fn verify(dir: &Path, head_file: Option<&Path>) -> Result<Report, ReadError> {
     let folder = Folder::at(dir);
     let mut attempt = 1;
     loop {
         match attempt_at(&folder, head_file) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_MAX => attempt += 1,
+            Err(ReadError::Io(err)) if err.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS_MAX => attempt += 1,
             other => return other,
         }
     }
 }
 
-fn attempt_at(folder: &Folder, head_file: Option<&Path>) -> io::Result<Report> {
+fn attempt_at(folder: &Folder, head_file: Option<&Path>) -> Result<Report, ReadError> {
     let writer = if folder.is_live() { Writer::Running } else { Writer::Gone };
     let mut report = Report::default();
     let keys = Keys::read(&read_small(&folder.keys())?);
@@ -154,7 +156,11 @@ fn attempt_at(folder: &Folder, head_file: Option<&Path>) -> io::Result<Report> {
     };
     let mut walk = Walk::new(&mut report, anchors, start.as_ref());
     for (i, name) in names.iter().enumerate() {
-        let file = File::open(folder.segment(name))?;
+        let path = folder.segment(name);
+        let file = File::open(&path)?;
+        if let Some(version) = SegmentReader::new(&file).other_version()? {
+            return Err(OtherVersion { path, version }.into());
+        }
         let last = i + 1 == names.len();
         walk.segment(name, file, if last { walk::Place::Last } else { walk::Place::Closed }, writer)?;
     }

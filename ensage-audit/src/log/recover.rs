@@ -5,9 +5,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use crate::draft::{Draft, Gap};
-use crate::error::AuditError;
+use crate::error::{AuditError, OtherVersion};
 use crate::folder::{Folder, first_seq, private};
-use crate::frame::{At, GENESIS, HEADER_BYTES, Hash, HeaderFault, SegmentReader, VERSION, chain};
+use crate::frame::{At, GENESIS, HEADER_BYTES, Hash, HeaderFault, SegmentReader, chain};
 use crate::head::{Keys, Purpose, Signer};
 
 /// Longest file of heads or keys that is read.
@@ -63,7 +63,7 @@ fn last_record(folder: &Folder, keys: &Keys, gaps: &mut Vec<Draft<'static>>) -> 
         let file = private().read(true).write(true).open(&path).map_err(open)?;
         let tail = Tail::of(&file, name).map_err(open)?;
         if let Some(version) = tail.other_version {
-            return Err(AuditError::Version { path, version, known: VERSION });
+            return Err(OtherVersion { path, version }.into());
         }
         let length = file.metadata().map_err(open)?.len();
         if tail.end < length {

@@ -46,6 +46,7 @@ mod crash;
 mod disk;
 mod order;
 mod share;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

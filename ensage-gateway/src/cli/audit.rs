@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ensage_audit::query::{Decision, Follow, Form, Query, QueryError, run};
-use ensage_audit::{csv, parse_since, verify};
+use ensage_audit::{ReadError, csv, parse_since, verify};
 use ensage_policy::glob::Glob;
 use serde_json::Value;
 
 use super::args::{Audit, AuditCommand, Global};
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, chain};
 use super::place;
 use super::text::{at, count};
 
@@ -31,7 +31,7 @@ fn check(folder: &Path, output: Output, head: Option<&Path>) -> Result<u8, Failu
         let what = format!("there is no audit log in {}", folder.display());
         return Err(Failure::new("not_found", what).remedy("name the state folder with --state"));
     }
-    let report = verify::verify(folder, head).map_err(Failure::internal)?;
+    let report = verify::verify(folder, head).map_err(|e| log_failed(&e))?;
     let ok = report.ok;
     let body = serde_json::to_value(&report).map_err(Failure::internal)?;
     output.document("audit_verify", body, |b| {
@@ -101,8 +101,18 @@ fn print(folder: &Path, output: Output, args: &Audit) -> Result<u8, Failure> {
     match (done, flushed) {
         (Ok(()), Ok(())) => Ok(0),
         (Err(QueryError::Print(e)), _) | (Ok(()), Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        (Err(QueryError::Read(cause)), _) => Err(log_failed(&cause)),
         (Err(e), _) => Err(Failure::internal(e)),
         (Ok(()), Err(e)) => Err(Failure::internal(e)),
+    }
+}
+
+/// Why a log can't be read, and what to do about it.
+pub(crate) fn log_failed(error: &ReadError) -> Failure {
+    let failure = Failure::new("internal", format!("cannot read the audit log: {}", chain(error)));
+    match error {
+        ReadError::Version(other) => failure.remedy(other.remedy()),
+        ReadError::Io(_) => failure,
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use ensage_audit::AuditError;
 use ensage_creds::VaultError;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -126,6 +127,7 @@ pub(crate) fn start_failed(error: StartError) -> Failure {
         StartError::AlreadyRunning => Failure::new("already_running", text).remedy("`ensage status` shows it"),
         StartError::Vault(e) => vault_failed(e),
         StartError::Ca(e) => Failure::new("internal", text).remedy(e.remedy()),
+        StartError::Audit(AuditError::Version(other)) => Failure::new("internal", text).remedy(other.remedy()),
         _ => Failure::new("internal", text),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::args::{Explain, Global};
-use super::audit::human;
+use super::audit::{human, log_failed};
 use super::output::{Failure, Output};
 use super::place;
 use super::text::at;
@@ -156,7 +156,7 @@ fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
         Failure::new("usage", format!("{id} is no decision id")).remedy("it stands in `ensage-decision` of the answer")
     })?;
     let log = state.join("audit");
-    let Some(line) = query::find(&log, uuid).map_err(Failure::internal)? else {
+    let Some(line) = query::find(&log, uuid).map_err(|e| log_failed(&e))? else {
         return Err(unknown(&log, uuid)?);
     };
     let record: Value = serde_json::from_str(&line).map_err(Failure::internal)?;
@@ -182,7 +182,7 @@ fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
 
 /// An id that no record has: most likely that of a session, the only other one that `run` tells.
 fn unknown(log: &Path, id: Uuid) -> Result<Failure, Failure> {
-    let summary = query::summary(log, id).map_err(Failure::internal)?;
+    let summary = query::summary(log, id).map_err(|e| log_failed(&e))?;
     Ok(match summary.allowed + summary.denied {
         0 => Failure::new("not_found", format!("no decision {id} is on record here")),
         1 => session(format!("{id} is a session with 1 call, no decision"), &id.to_string()),

@@ -248,13 +248,22 @@ fn start(place: &Place, state: &Path) -> Result<(), Failure> {
         }
         let gone = child.try_wait().map_err(Failure::internal)?.is_some();
         if gone || Instant::now() >= until {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let last = said.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(Failure::new("internal", format!("the gateway did not start:\n{last}"))
-                .remedy("run `ensage gateway` in a terminal to see why"));
+            return Err(did_not_start(&std::fs::read_to_string(&log).unwrap_or_default()));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The failure that a gateway told on its stderr, with its remedy; else the last lines there.
+fn did_not_start(said: &str) -> Failure {
+    const SEE: &str = "run `ensage gateway` in a terminal to see why";
+    let failure = |why: &str| Failure::new("internal", format!("the gateway did not start:{why}"));
+    let Some((_, told)) = said.rsplit_once("ensage: error: ") else {
+        let last: Vec<&str> = said.lines().rev().take(8).collect();
+        return failure(&last.into_iter().rev().map(|line| format!("\n{line}")).collect::<String>()).remedy(SEE);
+    };
+    let (why, remedy) = told.split_once("\n  help: ").unwrap_or((told, SEE));
+    failure(&format!(" {}", why.trim_end())).remedy(remedy.trim_end())
 }
 
 /// What `run` asks the gateway for.

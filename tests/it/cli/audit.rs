@@ -1,9 +1,9 @@
 //! `audit` and `audit verify`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::asking::has;
-use super::home::{Home, Site, done};
+use super::home::{Home, Site, done, until};
 
 /// Two sessions of two agents: allowed, refused, allowed.
 fn acted() -> (Site, Home) {
@@ -184,5 +184,60 @@ fn h15_an_edited_record_is_found_in_a_copy() {
     assert_eq!(verify.code, Some(1), "{verify:?}");
     let verify = verify.json();
     assert_eq!((&verify["ok"], &verify["problems"][0]["kind"]), (&false.into(), &"edited".into()), "{verify}");
+    assert_eq!(home.done(&["audit", "verify"]).code, Some(0));
+}
+
+/// A segment as format version 1 had it: without the hash of the record before in each frame.
+fn in_format_1(bytes: &[u8]) -> Vec<u8> {
+    let mut old = bytes[..52].to_vec();
+    old[8] = 1;
+    let mut rest = &bytes[52..];
+    while let Some((length, frame)) = rest.split_first_chunk() {
+        let (frame, next) = frame.split_at(64 + u32::from_le_bytes(*length) as usize);
+        old.extend_from_slice(length);
+        old.extend_from_slice(&frame[32..]);
+        rest = next;
+    }
+    old
+}
+
+#[test]
+fn a_log_of_another_format_version_is_told_as_such_and_is_left_alone() {
+    let (_site, home) = acted();
+    let audit = home.state().join("audit");
+    // The gateway of the sessions lingers, and writes its last records when it ends.
+    until("the log is closed", || {
+        let lock = std::fs::File::open(audit.join("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).ok()
+    });
+    let segments = || std::fs::read_dir(audit.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    let path = segments().next().unwrap();
+    let old = in_format_1(&std::fs::read(&path).unwrap());
+    std::fs::write(&path, &old).unwrap();
+
+    let what = format!("the segment {} was written in format version 1, this build reads version 2", path.display());
+    let help = format!("move {} aside, a new log begins in its place; nothing is deleted", audit.display());
+    let told = |words: &[&str], code: i32, doing: &str| {
+        let done = home.done(words);
+        assert_eq!((done.code, &*done.out), (Some(code), ""), "{done:?}");
+        assert_eq!(done.err, format!("ensage: error: {doing}: {what}\n  help: {help}\n"));
+    };
+    let run = ["run", "--advisory", "--enclave", "lab", "--", "true"];
+    told(&run, 125, "the gateway did not start: cannot open the audit log");
+    told(&["gateway"], 1, "cannot open the audit log");
+    told(&["audit"], 1, "cannot read the audit log");
+    told(&["audit", "verify"], 1, "cannot read the audit log");
+    for words in [["audit", "--json"].as_slice(), &["--json", "audit", "verify"]] {
+        let done = home.done(words);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let (message, remedy) = (format!("cannot read the audit log: {what}"), &*help);
+        let want = json!({"schema": "ensage.error.v1", "error": "internal", "message": message, "remedy": remedy});
+        assert_eq!(done.json(), want);
+    }
+    assert_eq!(segments().collect::<Vec<_>>(), [&*path]);
+    assert_eq!(std::fs::read(&path).unwrap(), old);
+    // What it says helps.
+    std::fs::rename(&audit, home.path("aside")).unwrap();
+    assert_eq!(home.done(&run).code, Some(0));
     assert_eq!(home.done(&["audit", "verify"]).code, Some(0));
 }

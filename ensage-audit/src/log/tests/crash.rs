@@ -167,17 +167,3 @@ fn h15_records_that_a_signed_head_knew_are_missed_at_the_start() {
     drop(rig.open());
     assert_eq!(texts(&rig.records()), ["gap:truncated"]);
 }
-
-#[test]
-fn a_segment_of_another_version_is_not_touched() {
-    let rig = Rig::new();
-    let path = three(&rig);
-    let mut bytes = std::fs::read(&path).unwrap();
-    for other in [2, 4] {
-        bytes[8] = other;
-        std::fs::write(&path, &bytes).unwrap();
-        let open = Log::open(&rig.dir(), Options::default(), &KEY);
-        assert!(matches!(open, Err(AuditError::Version { version, known: 3, .. }) if version == u32::from(other)));
-        assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    }
-}

@@ -1,0 +1,121 @@
+//! Segments that another version of the program wrote.
+
+use super::*;
+use crate::error::{OtherVersion, ReadError};
+use crate::frame::{At, FRAME_BYTES, HEADER_BYTES, SegmentReader};
+use crate::query::{self, Query, QueryError};
+use crate::verify::{Kind, verify};
+
+/// A closed log of two segments, two records each.
+fn two() -> (Rig, [PathBuf; 2]) {
+    let rig = Rig::new();
+    for texts in [["a", "b"], ["c", "d"]] {
+        let log = rig.open();
+        for text in texts {
+            log.append(&note(text)).unwrap();
+        }
+    }
+    let paths = [1u64, 3].map(|first| rig.dir().join(format!("segments/{first:020}.seg")));
+    (rig, paths)
+}
+
+/// The segment as version 1 had it: frames without the hash of the record before.
+fn as_first_version(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes[..HEADER_BYTES as usize].to_vec();
+    out[8] = 1;
+    let mut reader = SegmentReader::new(io::Cursor::new(bytes));
+    let mut offset = HEADER_BYTES;
+    while let At::Frame(frame) = reader.at(offset).unwrap() {
+        let at = offset as usize;
+        out.extend_from_slice(&bytes[at..at + 4]);
+        out.extend_from_slice(&bytes[at + 36..at + FRAME_BYTES]);
+        out.extend_from_slice(reader.payload(&frame).unwrap());
+        offset = frame.end;
+    }
+    out
+}
+
+fn told<T: std::fmt::Debug>(result: Result<T, ReadError>) -> OtherVersion {
+    match result {
+        Err(ReadError::Version(told)) => told,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_segment_of_another_version_is_told_by_all_who_read_it_and_is_not_touched() {
+    let (_rig, [_, path]) = two();
+    let whole = std::fs::read(path).unwrap();
+    let bare = [&whole[..8], &[3], &whole[9..HEADER_BYTES as usize]].concat();
+    let later = [&bare, &[0xa5; 300][..]].concat();
+    for (version, bytes) in [(1, as_first_version(&whole)), (3, bare), (3, later)] {
+        let (rig, [_, path]) = two();
+        std::fs::write(&path, &bytes).unwrap();
+        let other = OtherVersion { path: path.clone(), version };
+
+        assert!(
+            matches!(Log::open(&rig.dir(), Options::default(), &KEY), Err(AuditError::Version(told)) if told == other)
+        );
+        assert_eq!(told(verify(&rig.dir(), None)), other);
+        assert_eq!(told(query::find(&rig.dir(), crate::Uuid::now_v7())), other);
+        assert_eq!(told(query::summary(&rig.dir(), crate::Uuid::now_v7())), other);
+        let mut lines = 0;
+        let run = query::run(&rig.dir(), &Query::default(), &mut |_| {
+            lines += 1;
+            Ok(())
+        });
+        let Err(QueryError::Read(error)) = run else { panic!("{run:?}") };
+        assert_eq!((told::<()>(Err(error)), lines), (other.clone(), 2), "what lies before it is shown");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+
+        assert_eq!(
+            other.to_string(),
+            format!(
+                "the segment {} was written in format version {version}, this build reads version 2",
+                path.display()
+            )
+        );
+        let folder = rig.dir().display().to_string();
+        assert_eq!(other.remedy(), format!("move {folder} aside, a new log begins in its place; nothing is deleted"));
+        std::fs::rename(rig.dir(), rig.temp.path().join("aside")).unwrap();
+        assert_eq!(rig.open().append(&note("e")).unwrap(), 1);
+    }
+}
+
+#[test]
+fn reading_goes_on_behind_a_segment_of_another_version() {
+    let (rig, [path, _]) = two();
+    std::fs::write(&path, as_first_version(&std::fs::read(&path).unwrap())).unwrap();
+    let mut reader = Records::open(&rig.dir()).unwrap();
+    assert_eq!(told(reader.next()).path, path);
+    let Some(Found::Record(record)) = reader.next().unwrap() else { panic!() };
+    assert!(record.line.contains(r#""seq":3,"#), "{}", record.line);
+}
+
+#[test]
+fn h15_another_version_over_records_of_ours_was_put_there_by_somebody() {
+    let (rig, paths) = two();
+    for (path, first) in paths.iter().zip([1, 3]) {
+        let whole = std::fs::read(path).unwrap();
+        for (at, bit) in [(8, 0x03), (8, 0x01), (11, 0x80)] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= bit;
+            // Also where its first record was damaged with it.
+            for damaged in [false, true] {
+                bytes[HEADER_BYTES as usize + FRAME_BYTES + 20] ^= u8::from(damaged);
+                std::fs::write(path, &bytes).unwrap();
+                let problems = verify(&rig.dir(), None).unwrap().problems;
+                assert_eq!((problems[0].kind, problems[0].record), (Kind::Edited, Some(first)), "{problems:?}");
+            }
+            bytes[HEADER_BYTES as usize + FRAME_BYTES + 20] ^= 1;
+            std::fs::write(path, &bytes).unwrap();
+            assert_eq!(rig.records().len(), 4);
+        }
+        std::fs::write(path, &whole).unwrap();
+    }
+    // Nothing is written behind such a segment either way.
+    let mut bytes = std::fs::read(&paths[1]).unwrap();
+    bytes[8] = 3;
+    std::fs::write(&paths[1], bytes).unwrap();
+    assert!(matches!(Log::open(&rig.dir(), Options::default(), &KEY), Err(AuditError::Version(_))));
+}
