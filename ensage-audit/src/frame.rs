@@ -63,6 +63,7 @@ pub(crate) fn write_head(head: &mut [u8; FRAME_BYTES], payload_bytes: usize, pre
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) payload_bytes: usize,
+    /// Chain hash of the record before, as the frame has it.
     pub(crate) prev: Hash,
     pub(crate) hash: Hash,
 }
@@ -153,10 +154,7 @@ impl Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) offset: u64,
-    pub(crate) payload_bytes: usize,
-    /// Chain hash of the record before, as the frame has it.
-    pub(crate) prev: Hash,
-    pub(crate) hash: Hash,
+    pub(crate) head: Head,
     pub(crate) end: u64,
 }
 
@@ -210,9 +208,9 @@ impl<R: Read + Seek> SegmentReader<R> {
         if payload_bytes <= PAYLOAD_START.len() || payload_bytes > RECORD_BYTES_MAX {
             return Ok(At::Broken);
         }
-        let Some(Head { prev, hash, .. }) = head.first_chunk().and_then(Head::of) else { return Ok(At::Short) };
+        let Some(head) = head.first_chunk().and_then(Head::of) else { return Ok(At::Short) };
         let end = offset.saturating_add((FRAME_BYTES + payload_bytes) as u64);
-        let frame = Frame { offset, payload_bytes, prev, hash, end };
+        let frame = Frame { offset, head, end };
         let whole = self.bytes(offset, FRAME_BYTES + payload_bytes)?.len() == FRAME_BYTES + payload_bytes;
         Ok(if whole { At::Frame(frame) } else { At::Short })
     }
@@ -220,13 +218,13 @@ impl<R: Read + Seek> SegmentReader<R> {
     /// The payload of a frame that [`Self::at`] found.
     pub(crate) fn payload(&mut self, frame: &Frame) -> io::Result<&[u8]> {
         let offset = frame.offset.saturating_add(FRAME_BYTES as u64);
-        self.bytes(offset, frame.payload_bytes)
+        self.bytes(offset, frame.head.payload_bytes)
     }
 
     /// The payload again, if it is still in the buffer: for callers that have just read it.
     pub(crate) fn buffered(&self, frame: &Frame) -> Option<&[u8]> {
         let from = usize::try_from(frame.offset.checked_sub(self.start)?).ok()? + FRAME_BYTES;
-        self.buffer.get(from..from + frame.payload_bytes)
+        self.buffer.get(from..from + frame.head.payload_bytes)
     }
 
     /// The first frame behind `offset` that is intact by itself: where reading goes on behind damage.
@@ -260,7 +258,7 @@ impl<R: Read + Seek> SegmentReader<R> {
     /// Where a frame says that it belongs, if its hash agrees with that.
     pub(crate) fn own_place(&mut self, frame: &Frame) -> io::Result<Option<Place>> {
         let payload = self.payload(frame)?;
-        Ok(Place::of(payload).filter(|_| chain(&frame.prev, payload) == frame.hash))
+        Ok(Place::of(payload).filter(|_| chain(&frame.head.prev, payload) == frame.head.hash))
     }
 
     /// True if everything behind the frame head at `offset` is one intact record: then its length was changed.

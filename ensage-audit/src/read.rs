@@ -154,7 +154,7 @@ impl Records {
         let segment = open.name.as_str();
         Ok(match step {
             Step::Record(frame) => open.reader.buffered(&frame).and_then(line).map(|stored| {
-                let line = in_full(stored, &frame.prev, &mut open.defined, &mut open.text);
+                let line = in_full(stored, &frame.head.prev, &mut open.defined, &mut open.text);
                 Found::Record(Record { segment, offset: frame.offset, line })
             }),
             Step::Damage(offset) => Some(Found::Damage { segment, offset }),
@@ -348,7 +348,7 @@ pub fn scan<R: Read + Seek>(source: R) -> io::Result<(u64, u64)> {
         match found {
             Step::Record(frame) => {
                 if let Some(stored) = reader.buffered(&frame).and_then(line) {
-                    in_full(stored, &frame.prev, &mut defined, &mut text);
+                    in_full(stored, &frame.head.prev, &mut defined, &mut text);
                 }
                 records += 1;
             }

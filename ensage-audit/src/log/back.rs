@@ -319,13 +319,13 @@ impl Active {
         while offset < self.bytes {
             let At::Frame(frame) = reader.at(offset)? else { return Err(io::ErrorKind::InvalidData.into()) };
             let payload = reader.payload(&frame)?;
-            if chain(&hash, payload) != frame.hash {
+            if chain(&hash, payload) != frame.head.hash {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             let mut head = [0; FRAME_BYTES];
-            write_head(&mut head, payload.len(), &hash, &frame.hash);
+            write_head(&mut head, payload.len(), &hash, &frame.head.hash);
             self.disk.write(&[&head, payload].concat(), offset)?;
-            (offset, hash) = (frame.end, frame.hash);
+            (offset, hash) = (frame.end, frame.head.hash);
         }
         if hash != *last {
             return Err(io::ErrorKind::InvalidData.into());

@@ -121,20 +121,20 @@ impl Tail {
                 At::End => return Ok(tail),
                 At::Short | At::Broken => match reader.resync(offset)? {
                     Some((frame, place)) => {
-                        (prev, seq) = (frame.prev, place.seq.saturating_sub(1));
+                        (prev, seq) = (frame.head.prev, place.seq.saturating_sub(1));
                         frame
                     }
                     None => return Ok(tail),
                 },
             };
             seq += 1;
-            if chain(&prev, reader.payload(&frame)?) == frame.hash {
-                tail = Self { last: Some((seq, frame.hash)), end: frame.end, other_version: None };
+            if chain(&prev, reader.payload(&frame)?) == frame.head.hash {
+                tail = Self { last: Some((seq, frame.head.hash)), end: frame.end, other_version: None };
             } else if let Some(place) = reader.own_place(&frame)? {
                 seq = place.seq;
-                tail = Self { last: Some((seq, frame.hash)), end: frame.end, other_version: None };
+                tail = Self { last: Some((seq, frame.head.hash)), end: frame.end, other_version: None };
             }
-            (prev, offset) = (frame.hash, frame.end);
+            (prev, offset) = (frame.head.hash, frame.end);
         }
     }
 }

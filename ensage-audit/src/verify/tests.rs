@@ -214,7 +214,7 @@ fn h15_a_copied_record_and_swapped_segments_are_reordered() {
 fn forge(bytes: &mut Vec<u8>, from: usize, change: impl Fn(String) -> String) -> Hash {
     let all = frames(bytes);
     let mut out = bytes[..span(&all[from]).start].to_vec();
-    let mut prev = all[from - 1].hash;
+    let mut prev = all[from - 1].head.hash;
     for (i, frame) in all.iter().enumerate().skip(from) {
         let text = std::str::from_utf8(&bytes[span(frame)][FRAME_BYTES..]).unwrap().to_owned();
         let text = if i == from { change(text) } else { text };

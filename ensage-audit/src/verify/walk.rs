@@ -186,16 +186,16 @@ impl<'r> Walk<'r> {
         let (expected, prev) = (self.expected, self.prev);
         let payload = reader.payload(frame)?;
         let stated = Stated::of(payload);
-        let follows = chain(&prev, payload) == frame.hash;
+        let follows = chain(&prev, payload) == frame.head.hash;
         if let Some(stated) = &stated
             && follows
             && stated.seq == expected
-            && frame.prev == prev
+            && frame.head.prev == prev
         {
             self.accept(stated, frame);
             return Ok(frame.end);
         }
-        let own = stated.filter(|_| chain(&frame.prev, payload) == frame.hash);
+        let own = stated.filter(|_| chain(&frame.head.prev, payload) == frame.head.hash);
         match own {
             Some(stated) if stated.seq < expected => {
                 self.reordered(&stated, name, frame.offset);
@@ -214,7 +214,7 @@ impl<'r> Walk<'r> {
             Some(_) | None => {}
         }
         self.edited(name, frame.offset);
-        self.prev = frame.hash;
+        self.prev = frame.head.hash;
         // A changed length leads nowhere: then the next record is looked for.
         let next = match reader.at(frame.end)? {
             At::End => return Ok(frame.end),
@@ -229,10 +229,10 @@ impl<'r> Walk<'r> {
 
     fn accept(&mut self, stated: &Stated, frame: &Frame) {
         self.before = Before::Sure;
-        self.prev = frame.hash;
+        self.prev = frame.head.hash;
         self.expected = stated.seq.saturating_add(1);
-        self.reached(stated.seq, frame.hash, frame.offset);
-        self.report.head = Some(Newest { seq: stated.seq, hash: hex(&frame.hash), time: stated.time.clone() });
+        self.reached(stated.seq, frame.head.hash, frame.offset);
+        self.report.head = Some(Newest { seq: stated.seq, hash: hex(&frame.head.hash), time: stated.time.clone() });
     }
 
     /// Compares with what was signed; the first difference tells it all.

@@ -29,8 +29,8 @@ fn prev_is_the_chain_hash_of_the_record_before() {
     let mut reader =
         crate::frame::SegmentReader::new(File::open(rig.dir().join("segments").join(&rig.segments()[0])).unwrap());
     let At::Frame(first) = reader.at(HEADER_BYTES).unwrap() else { panic!() };
-    assert_eq!(chain(&[0; 32], reader.payload(&first).unwrap()), first.hash);
-    assert_eq!(rig.records()[1]["prev"], hex(&first.hash));
+    assert_eq!(chain(&[0; 32], reader.payload(&first).unwrap()), first.head.hash);
+    assert_eq!(rig.records()[1]["prev"], hex(&first.head.hash));
     assert_eq!(log.status().seq, 2);
 }
 
