@@ -257,8 +257,8 @@ fn in_full<'t>(stored: &'t str, prev: &Hash, defined: &mut Defined, text: &'t mu
         text.push_str(rest);
         return text;
     }
-    let like = member(&mut rest, LIKE).and_then(|(seq, _)| seq);
-    if let Some((derived, shown)) = member(&mut rest, "exchange") {
+    let like = member(&mut rest, LIKE, 0).and_then(|(seq, _)| seq);
+    if let Some((derived, shown)) = member(&mut rest, "exchange", b'"') {
         text.push_str(",\"exchange\":");
         match derived {
             None => text.push_str(shown),
@@ -271,7 +271,7 @@ fn in_full<'t>(stored: &'t str, prev: &Hash, defined: &mut Defined, text: &'t mu
     }
     let told = text.len();
     for (index, name) in NAMES.iter().enumerate() {
-        let Some((seq, shown)) = member(&mut rest, name) else { continue };
+        let Some((seq, shown)) = member(&mut rest, name, b'{') else { continue };
         let shown = match seq {
             None => {
                 defined.define(index, shown, lead.seq);
@@ -302,15 +302,13 @@ fn push_exchange(text: &mut String, id: &str) {
     text.push('"');
 }
 
-/// Takes the member `name` off what a text begins with: its value, and the number that it is if it is one.
-fn member<'a>(rest: &mut &'a str, name: &str) -> Option<(Option<u64>, &'a str)> {
+/// Takes the member `name` off what a text begins with: its value, which begins with the byte `full`, or the number that
+/// stands for one.
+fn member<'a>(rest: &mut &'a str, name: &str, full: u8) -> Option<(Option<u64>, &'a str)> {
     let value = rest.strip_prefix(",\"")?.strip_prefix(name)?.strip_prefix("\":")?;
     let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
     let shown = values.next()?.ok()?.get();
-    let seq = match shown.as_bytes().first()? {
-        b'{' | b'"' => None,
-        _ => Some(shown.parse().ok()?),
-    };
+    let seq = if shown.as_bytes().first() == Some(&full) { None } else { Some(shown.parse().ok()?) };
     *rest = value.get(shown.len()..)?;
     Some((seq, shown))
 }

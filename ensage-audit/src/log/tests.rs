@@ -44,6 +44,7 @@ impl Faults {
 mod alike;
 mod crash;
 mod disk;
+mod faults;
 mod order;
 mod share;
 mod version;

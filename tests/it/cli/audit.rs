@@ -215,7 +215,7 @@ fn a_log_of_another_format_version_is_told_as_such_and_is_left_alone() {
     let old = in_format_1(&std::fs::read(&path).unwrap());
     std::fs::write(&path, &old).unwrap();
 
-    let what = format!("the segment {} was written in format version 1, this build reads version 2", path.display());
+    let what = format!("the segment {} was written in format version 1, this build reads version 3", path.display());
     let help = format!("move {} aside, a new log begins in its place; nothing is deleted", audit.display());
     let told = |words: &[&str], code: i32, doing: &str| {
         let done = home.done(words);

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
+use super::share::{call, given, process, session, shown};
 use super::*;
 
 const ROLE: &str = "ENSAGE_AUDIT_TEST_ROLE";
@@ -32,11 +33,20 @@ fn child() {
         writeln!(out, "\nsaid {text}").unwrap();
         out.flush().unwrap();
     };
-    let log = Log::open(&dir, Options::default(), &KEY).unwrap();
+    let segment_bytes = if role == "call_for_ever" { 3000 } else { Options::default().segment_bytes };
+    let log = Log::open(&dir, Options { segment_bytes, ..Options::default() }, &KEY).unwrap();
     match role.as_str() {
         "write_for_ever" => {
             for i in 1.. {
                 let seq = log.append(&note(&i.to_string())).unwrap();
+                log.written(seq).unwrap();
+                say(&i.to_string());
+            }
+        }
+        "call_for_ever" => {
+            let (s, p) = (session("claude"), process("/a.js"));
+            for i in 1.. {
+                let seq = log.append(&call(Some(&s), Some(&p), None)).unwrap();
                 log.written(seq).unwrap();
                 say(&i.to_string());
             }
@@ -89,6 +99,33 @@ fn what_was_written_outlives_kill_9() {
     assert_eq!(records[last - 1]["target"], last.to_string());
     // The lock died with the process.
     assert_eq!(rig.open().append(&note("again")).unwrap(), records.len() as u64 + 1);
+}
+
+#[test]
+fn calls_outlive_kill_9_in_full_and_the_next_segment_names_nothing_of_the_last() {
+    let rig = Rig::new();
+    let mut last = 0;
+    for _ in 0..2 {
+        let mut child = start("call_for_ever", &rig.dir(), "");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let before = last;
+        while last < before + 50 {
+            last = before + next_saying(&mut lines).unwrap().parse::<usize>().unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        while let Some(said) = next_saying(&mut lines) {
+            last = before + said.parse::<usize>().unwrap();
+        }
+        let records = rig.records();
+        assert!(records.len() >= last && rig.segments().len() > 3, "{} of {last}", records.len());
+        assert_chained(&records);
+        last = records.len();
+    }
+    let want = given([Some(&session("claude")), Some(&process("/a.js")), None]);
+    for record in rig.records() {
+        assert_eq!(shown(&record), want, "{record}");
+    }
 }
 
 #[test]

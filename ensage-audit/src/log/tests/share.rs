@@ -5,30 +5,34 @@ use proptest::prelude::*;
 use super::*;
 use crate::fragment::{Fragment, PolicyFacts, ProcessFacts, SessionFacts};
 use crate::record::Call;
-use crate::verify::verify;
+use crate::verify::{Kind, verify};
 
-fn session(agent: &str) -> Fragment {
+pub(super) fn session(agent: &str) -> Fragment {
     SessionFacts { agent, enclave: "e", ..SessionFacts::default() }.fragment()
 }
 
-fn process(script: &str) -> Fragment {
+pub(super) fn process(script: &str) -> Fragment {
     ProcessFacts { pid: 7, script: Some(script), ..ProcessFacts::default() }.fragment()
 }
 
-fn policy(generation: u64) -> Fragment {
+pub(super) fn policy(generation: u64) -> Fragment {
     PolicyFacts { generation, sha256: Some("00ff") }.fragment()
 }
 
-fn call<'a>(session: Option<&'a Fragment>, process: Option<&'a Fragment>, policy: Option<&'a Fragment>) -> Draft<'a> {
+pub(super) fn call<'a>(
+    session: Option<&'a Fragment>,
+    process: Option<&'a Fragment>,
+    policy: Option<&'a Fragment>,
+) -> Draft<'a> {
     Draft::call(&Call { session, process, policy, kind: "http", ..Call::new(uuid::Uuid::now_v7(), "low") })
 }
 
 /// What a reader shows of a call's shared members.
-fn shown(record: &Value) -> [Option<String>; 3] {
+pub(super) fn shown(record: &Value) -> [Option<String>; 3] {
     ["session", "process", "policy"].map(|name| record.get(name).map(Value::to_string))
 }
 
-fn given(texts: [Option<&Fragment>; 3]) -> [Option<String>; 3] {
+pub(super) fn given(texts: [Option<&Fragment>; 3]) -> [Option<String>; 3] {
     texts.map(|text| text.map(|text| serde_json::from_str::<Value>(text.as_str()).unwrap().to_string()))
 }
 
@@ -122,6 +126,46 @@ fn a_reader_takes_along_what_was_defined_before() {
 }
 
 #[test]
+fn readers_beside_the_writer_and_of_a_copy_see_all_in_full() {
+    let rig = Rig::new();
+    let log = rig.open_with(Options { segment_bytes: 8000, ..Options::default() });
+    let processes: Vec<Fragment> = (0..7).map(|n| process(&format!("/{n}.js"))).collect();
+    let s = session("claude");
+    let texts = |n: usize| [Some(&s), Some(&processes[n % 7]), None];
+    let read = |reader: &mut Records, from: usize| {
+        let mut n = from;
+        while let Some(found) = reader.next().unwrap() {
+            let Found::Record(record) = found else { panic!("{found:?} behind {n}") };
+            let record = serde_json::from_str(record.line).unwrap();
+            assert_eq!(shown(&record), given(texts(n)), "{record}");
+            n += 1;
+        }
+        n
+    };
+    let copy = rig.temp.path().join("copy");
+    std::fs::create_dir_all(copy.join("segments")).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..2000 {
+                let [s, p, _] = texts(n);
+                log.written(log.append(&call(s, p, None)).unwrap()).unwrap();
+            }
+        });
+        let mut reader = Records::open(&rig.dir()).unwrap();
+        let mut seen = 0;
+        while !writer.is_finished() {
+            seen = read(&mut reader, seen);
+            assert!(read(&mut reader.fork().unwrap(), seen) >= seen);
+        }
+        assert_eq!(read(&mut reader, seen), 2000);
+    });
+    for name in rig.segments() {
+        std::fs::copy(rig.dir().join("segments").join(&name), copy.join("segments").join(&name)).unwrap();
+    }
+    assert_eq!(read(&mut Records::open(&copy).unwrap(), 0), 2000);
+}
+
+#[test]
 fn a_damaged_definition_takes_its_words_and_nothing_else() {
     let rig = Rig::new();
     let log = rig.open();
@@ -133,7 +177,7 @@ fn a_damaged_definition_takes_its_words_and_nothing_else() {
     drop(log);
     let path = rig.dir().join("segments").join(&rig.segments()[0]);
     let whole = std::fs::read(&path).unwrap();
-    let at = whole.windows(8).position(|w| w == b"\"claude\"").unwrap();
+    let at = whole.windows(s.bytes().len()).position(|w| w == s.bytes()).unwrap();
     let first = whole.windows(7).position(|w| w == b"{\"v\":1,").unwrap();
     let mut bytes = whole.clone();
     bytes[first] ^= 1;
@@ -149,14 +193,55 @@ fn a_damaged_definition_takes_its_words_and_nothing_else() {
     let bare = given([None; 3]);
     let with = given([None, Some(&p), None]);
     assert_eq!(seen, [(2, with.clone()), (3, bare), (4, with)]);
-    // One byte of the words, or of what names them, is seen by `verify`.
-    let name = whole.windows(11).position(|w| w == b"\"session\":1").unwrap() + 10;
-    for at in [at + 1, name] {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
-        assert!(!verify(&rig.dir(), None).unwrap().problems.is_empty(), "byte {at}");
+    // Every byte of the words, and of what names them, is seen by `verify`, in the record that has it.
+    let name = whole.windows(12).position(|w| w == b"\"session\":1,").unwrap();
+    for (record, bytes) in [(1, at..at + s.bytes().len()), (3, name..name + 12)] {
+        for (at, bit) in bytes.flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let problem = verify(&rig.dir(), None).unwrap().problems.first().map(|p| (p.kind, p.record));
+            assert_eq!(problem, Some((Kind::Edited, Some(record))), "byte {at}");
+        }
     }
+}
+
+#[test]
+fn damage_to_one_definition_takes_no_other_away_where_many_have_come_and_gone() {
+    let rig = Rig::new();
+    // Each is read twice at once, and once more when others have come; there are more than can be named at a time.
+    let texts: Vec<Fragment> = (0..700).map(|n| process(&format!("/{n}/{}", "x".repeat(990)))).collect();
+    let log = rig.open();
+    let mut given_texts = Vec::new();
+    for at in 0..texts.len() {
+        for text in [Some(&texts[at]), Some(&texts[at]), at.checked_sub(100).map(|before| &texts[before])] {
+            log.append(&call(None, text, None)).unwrap();
+            given_texts.push(text);
+        }
+    }
+    drop(log);
+    assert_eq!(rig.segments().len(), 1);
+    let path = rig.dir().join("segments").join(&rig.segments()[0]);
+    let whole = std::fs::read(&path).unwrap();
+    let full: usize = texts.iter().map(|t| String::from_utf8_lossy(&whole).matches(t.as_str()).count()).sum();
+    assert!(full > texts.len(), "no text was forgotten: {full}");
+    let first = whole.windows(7).position(|w| w == b"{\"v\":1,").unwrap();
+    let mut bytes = whole.clone();
+    bytes[first] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let mut reader = Records::open(&rig.dir()).unwrap();
+    let mut seen = 0;
+    while let Some(found) = reader.next().unwrap() {
+        let Found::Record(record) = found else { continue };
+        seen += 1;
+        let record: Value = serde_json::from_str(record.line).unwrap();
+        let text = given_texts[record["seq"].as_u64().unwrap() as usize - 1];
+        let of_damaged = text.is_some_and(|text| *text == texts[0]);
+        if !of_damaged || shown(&record)[1].is_some() {
+            assert_eq!(shown(&record), given([None, text, None]), "{record}");
+        }
+    }
+    assert_eq!(seen, given_texts.len() - 1);
 }
 
 #[test]
@@ -174,12 +259,18 @@ fn secrets_are_taken_out_of_shared_words_whenever_they_are_written() {
         let log = rig.open();
         for _ in 0..2 {
             log.append_redacted(call(None, Some(&p), None), hide).unwrap();
+            log.append_redacted(call(None, Some(&p), None), hide).unwrap();
+            log.shared.front().roll();
         }
     }
-    assert_eq!(rig.records().len(), 4);
+    assert_eq!((rig.records().len(), rig.segments().len()), (8, 5));
     for record in rig.records() {
         assert_eq!(record["process"]["script"], "/tmp/*******-sekret.js");
     }
+    let bytes = stored(&rig);
+    assert!(!bytes.contains("hunter2"));
+    // Each segment has the words once; what names them was asked for by the words as they were given.
+    assert_eq!((bytes.matches("*******-sekret").count(), bytes.matches(r#""process":{"#).count()), (4, 4));
     // It became known after the words were written: the next segment hides it.
     let log = rig.open();
     log.append(&call(None, Some(&p), None)).unwrap();
@@ -187,7 +278,7 @@ fn secrets_are_taken_out_of_shared_words_whenever_they_are_written() {
     let seq = log.append_redacted(call(None, Some(&p), None), hide).unwrap();
     log.written(seq).unwrap();
     let records = rig.records();
-    let scripts = [4, 5].map(|at: usize| records[at]["process"]["script"].as_str().unwrap().to_owned());
+    let scripts = [8, 9].map(|at: usize| records[at]["process"]["script"].as_str().unwrap().to_owned());
     assert_eq!(scripts, ["/tmp/hunter2-sekret.js", "/tmp/*******-sekret.js"]);
 }
 

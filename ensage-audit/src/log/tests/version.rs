@@ -46,9 +46,9 @@ fn told<T: std::fmt::Debug>(result: Result<T, ReadError>) -> OtherVersion {
 fn a_segment_of_another_version_is_told_by_all_who_read_it_and_is_not_touched() {
     let (_rig, [_, path]) = two();
     let whole = std::fs::read(path).unwrap();
-    let bare = [&whole[..8], &[3], &whole[9..HEADER_BYTES as usize]].concat();
+    let bare = [&whole[..8], &[9], &whole[9..HEADER_BYTES as usize]].concat();
     let later = [&bare, &[0xa5; 300][..]].concat();
-    for (version, bytes) in [(1, as_first_version(&whole)), (3, bare), (3, later)] {
+    for (version, bytes) in [(1, as_first_version(&whole)), (9, bare), (9, later)] {
         let (rig, [_, path]) = two();
         std::fs::write(&path, &bytes).unwrap();
         let other = OtherVersion { path: path.clone(), version };
@@ -71,7 +71,7 @@ fn a_segment_of_another_version_is_told_by_all_who_read_it_and_is_not_touched() 
         assert_eq!(
             other.to_string(),
             format!(
-                "the segment {} was written in format version {version}, this build reads version 2",
+                "the segment {} was written in format version {version}, this build reads version 3",
                 path.display()
             )
         );
@@ -97,7 +97,7 @@ fn h15_another_version_over_records_of_ours_was_put_there_by_somebody() {
     let (rig, paths) = two();
     for (path, first) in paths.iter().zip([1, 3]) {
         let whole = std::fs::read(path).unwrap();
-        for (at, bit) in [(8, 0x03), (8, 0x01), (11, 0x80)] {
+        for (at, bit) in [(8, 0x02), (8, 0x08), (11, 0x80)] {
             let mut bytes = whole.clone();
             bytes[at] ^= bit;
             // Also where its first record was damaged with it.
@@ -115,7 +115,7 @@ fn h15_another_version_over_records_of_ours_was_put_there_by_somebody() {
     }
     // Nothing is written behind such a segment either way.
     let mut bytes = std::fs::read(&paths[1]).unwrap();
-    bytes[8] = 3;
+    bytes[8] = 9;
     std::fs::write(&paths[1], bytes).unwrap();
     assert!(matches!(Log::open(&rig.dir(), Options::default(), &KEY), Err(AuditError::Version(_))));
 }
