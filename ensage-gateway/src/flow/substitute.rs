@@ -15,7 +15,7 @@ use ensage_policy::judge::{
 use ensage_policy::model::{self, Credential, Enclave};
 use ensage_policy::path::RequestPath;
 use ensage_policy::{Policy, Reason};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use super::body::OutBody;
 use super::exchange::Exchange;
@@ -248,14 +248,17 @@ pub(super) fn outbound(
     let mut headers = std::mem::take(&mut head.headers);
     let token = filled_slot(permit.fill()).and_then(|(_, slot)| token(&headers, slot));
     hop_by_hop(&mut headers);
-    headers.remove(header::EXPECT);
+    let governed = permit.route().governed();
+    let waits = matches!((governed, &body), (Governed::Passing, OutBody::Passing(_)));
+    if !waits || head.version == Version::HTTP_10 {
+        headers.remove(header::EXPECT);
+    }
     // One spelling of the one authority, whatever the client's was: an origin must not read another host out of it.
     let (authority, port) = (permit.authority(), permit.scheme().default_port());
     if !headers.get(header::HOST).is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
         let host = HeaderValue::try_from(authority.written(port));
         headers.insert(header::HOST, host.map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))?);
     }
-    let governed = permit.route().governed();
     if matches!(governed, Governed::Governed) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }

@@ -5,16 +5,22 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::body::{Broken, Feed, Incoming};
 use super::head::{self, Persistence, write_request};
 use super::line::{Content, Line};
 use super::out::{Framing, Out};
+use crate::timer::Timer;
+
+/// How long a body waits for the upstream's word that was asked for (contract section 4).
+const WORD_WAIT: Duration = Duration::from_secs(1);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ where
             out: Out::default(),
             asked: Method::GET,
             upload: None,
+            word: None,
+            timer: Timer::default(),
             persistence: Persistence::KeepAlive,
             armed: None,
             deaf: false,
@@ -52,7 +60,8 @@ where
         Self { origin: Rc::new(RefCell::new(origin)) }
     }
 
-    /// Takes a request; [`Self::answer`] sends it.
+    /// Takes a request; [`Self::answer`] sends it. Where it asks for a 100, its body waits for that or
+    /// [`WORD_WAIT`] (RFC 9110 section 10.1.1).
     pub(crate) fn ask(&self, request: Request<B>) {
         let (head, body) = request.into_parts();
         let mut fields = head.headers;
@@ -65,6 +74,10 @@ where
         write_request(out, &head.method, &head.uri, &fields);
         out.put_slice(b"\r\n");
         origin.upload = (framing != Framing::None).then_some(Upload { body, framing });
+        let asks = |fields: &HeaderMap| {
+            fields.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        };
+        origin.word = (origin.upload.is_some() && asks(&fields)).then(|| Instant::now() + WORD_WAIT);
         origin.asked = head.method;
         // Until its answer says otherwise: who gives up waiting for that must not ask again.
         origin.persistence = Persistence::Close;
@@ -83,7 +96,15 @@ where
             let status = answer.parts.status;
             // Interim answers end nothing; the gate bounds their number.
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                if status == StatusCode::CONTINUE {
+                    origin.word = None;
+                }
                 continue;
+            }
+            if origin.upload.is_some() && origin.word.is_some() {
+                // It was told before its body, which nobody wants: there is no other end of such a request.
+                origin.upload = None;
+                origin.deaf = true;
             }
             origin.line.content = answer.content;
             origin.persistence = answer.persistence;
@@ -149,6 +170,9 @@ struct Origin<IO, B: Body> {
     /// The method of the request that is being answered.
     asked: Method,
     upload: Option<Upload<B>>,
+    /// Until when the body waits for a word.
+    word: Option<Instant>,
+    timer: Timer,
     persistence: Persistence,
     /// Who is woken when something comes, where nothing had come.
     armed: Option<Waker>,
@@ -191,10 +215,17 @@ where
         if self.upload.is_none() && self.out.is_flushed() {
             return Poll::Ready(Ok(()));
         }
+        if let Some(due) = self.word
+            && self.upload.is_some()
+            && self.timer.poll(due, cx).is_ready()
+        {
+            self.word = None;
+        }
         loop {
-            let mut dry = false;
+            let mut dry = self.word.is_some();
             while let Some(Upload { body, framing }) = &mut self.upload
                 && self.out.has_room()
+                && !dry
             {
                 let frame = if body.is_end_stream() { Poll::Ready(None) } else { Pin::new(body).poll_frame(cx) };
                 let pushed = match frame {

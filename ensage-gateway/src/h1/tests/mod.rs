@@ -1,6 +1,7 @@
 //! Tests of the engine: a stream that does as it is told, and bodies that are fed.
 
 mod early;
+mod expect;
 mod head;
 mod idle;
 mod line;
