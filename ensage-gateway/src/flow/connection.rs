@@ -1,6 +1,7 @@
 //! From an accepted socket to requests: the head gate, CONNECT, the first bytes of a tunnel, TLS.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,12 +65,13 @@ pub(crate) struct Arrival {
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
     let Arrival { stream, seed, owner, slot } = arrival;
+    let ends = stream.peer_addr().and_then(|client| Ok((client, stream.local_addr()?))).ok();
     let Ok(stream) = TcpStream::from_std(stream).and_then(Socket::new) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
-    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks() };
+    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), ends };
     let whole = async {
         // Each in a box of its own: a connection keeps no room for the stages that it is not in.
         if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
@@ -157,9 +159,18 @@ pub(super) struct Link<'a> {
     pub(super) client: &'a Client,
     pub(super) id: Uuid,
     pub(super) breaks: Breaks,
+    /// The client's address and ours.
+    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Link<'_> {
+    /// Asks whether nobody holds the client's socket any more. Who closes one direction only is not told apart by the
+    /// stream itself from who has gone. Of a client elsewhere nothing is known: it has left.
+    pub(super) fn has_left(&self) -> impl Fn() -> bool + 'static {
+        let (shared, ends) = (self.shared.clone(), self.ends);
+        move || ends.is_none_or(|(client, own)| shared.peers.socket(client, own).is_err())
+    }
+
     pub(super) fn conn(&self, via: Via, gate: Watch) -> Rc<Conn> {
         Rc::new(Conn {
             id: self.id,
@@ -185,7 +196,7 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
         _ => super::exchange(&conn, head, body).await,
     };
     // A revocation leaves nothing to say.
-    let served = unless_revoked(&conn, h1::serve(gate, service)).await??;
+    let served = unless_revoked(&conn, h1::serve(gate, link.has_left(), service)).await??;
     let tunnel = asked.borrow_mut().take();
     let unread = served.unread;
     let (mut stream, carried) = served.io.into_parts();

@@ -13,13 +13,14 @@ use http::{HeaderMap, Method, Response, Version, request, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::{Broken, Feed, Incoming};
 use super::head::{self, Persistence, RequestHead, is_bodyless, write_response};
 use super::line::{Content, Line};
 use super::out::{Framing, Out};
 use crate::bell::Bell;
+use crate::timer::Timer;
 
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -48,14 +49,19 @@ pub(crate) struct Served<IO> {
 }
 
 /// Serves requests until either side is done, the stream breaks, a CONNECT is granted, or `service` or an answer's body
-/// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head.
-pub(crate) async fn serve<IO, S, B, E>(io: IO, mut service: S) -> Option<Box<Served<IO>>>
+/// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head. A client that
+/// says no more may still listen; `has_left` tells whether it does not.
+pub(crate) async fn serve<IO, S, B, E>(
+    io: IO,
+    has_left: impl Fn() -> bool + 'static,
+    mut service: S,
+) -> Option<Box<Served<IO>>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     S: AsyncFnMut(&mut request::Parts, Incoming) -> Result<Response<B>, E>,
     B: Driven,
 {
-    let client = Rc::new(RefCell::new(Client::new(io)));
+    let client = Rc::new(RefCell::new(Client::new(io, Box::new(has_left))));
     let mut gone = Bell::new();
     let end = loop {
         let mut request = match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
@@ -218,7 +224,15 @@ struct Client<IO> {
     expects: bool,
     /// The head of the answer is written.
     answering: bool,
+    has_left: Box<dyn Fn() -> bool>,
+    /// When a client that says no more is looked for again, and how long after the time before.
+    look: Option<(Instant, Duration)>,
+    timer: Timer,
 }
+
+/// So soon it is looked for again: the end of a stream may come before its sender has let go of it. Then ever later.
+const LOOK_FIRST: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why no more requests are served.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -229,8 +243,16 @@ enum End {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
-    fn new(io: IO) -> Self {
-        Self { line: Line::new(io), out: Out::default(), expects: false, answering: false }
+    fn new(io: IO, has_left: Box<dyn Fn() -> bool>) -> Self {
+        Self {
+            line: Line::new(io),
+            out: Out::default(),
+            expects: false,
+            answering: false,
+            has_left,
+            look: None,
+            timer: Timer::default(),
+        }
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<RequestHead, End>> {
@@ -239,14 +261,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         self.line.content = request.content;
         self.expects = request.expects;
         self.answering = false;
+        self.look = None;
         Poll::Ready(Ok(request))
     }
 
     /// The client leaves while its request is under way. Only seen where the request is whole.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.line.content {
-            Content::Done => self.line.poll_end(cx),
-            _ => Poll::Pending,
+        if self.line.content != Content::Done {
+            return Poll::Pending;
+        }
+        ready!(self.line.poll_end(cx));
+        loop {
+            let next = match self.look {
+                None => LOOK_FIRST,
+                Some((due, waited)) => {
+                    ready!(self.timer.poll(due, cx));
+                    (waited * 2).min(LOOK_EVERY)
+                }
+            };
+            if (self.has_left)() {
+                return Poll::Ready(());
+            }
+            self.look = Some((Instant::now() + next, next));
         }
     }
 

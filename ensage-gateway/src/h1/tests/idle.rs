@@ -185,7 +185,7 @@ fn a_client_that_leaves_during_its_second_request_is_seen_too() {
             tokio::task::yield_now().await;
             Ok::<_, Failed>(Response::new(whole("one")))
         };
-        let task = spawn_local(serve(wire.clone(), service));
+        let task = spawn_local(serve(wire.clone(), || true, service));
         wire.says("GET /first HTTP/1.1\r\n\r\n");
         settle().await;
         assert!(wire.heard().ends_with("one"));

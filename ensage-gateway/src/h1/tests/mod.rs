@@ -2,6 +2,7 @@
 
 mod early;
 mod expect;
+mod half;
 mod head;
 mod idle;
 mod line;
