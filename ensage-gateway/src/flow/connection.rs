@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use ensage_endpoint::peers::Unknown;
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
@@ -25,7 +26,7 @@ use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
-use crate::h1::{self, Incoming};
+use crate::h1::{self, Incoming, Presence};
 use crate::session::{Life, Origin, Session};
 use crate::socket::{Breaks, Socket};
 use crate::worker::Worker;
@@ -65,7 +66,8 @@ pub(crate) struct Arrival {
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
     let Arrival { stream, seed, owner, slot } = arrival;
-    let ends = stream.peer_addr().and_then(|client| Ok((client, stream.local_addr()?))).ok();
+    // Who was never seen cannot be missed.
+    let ends = owner.as_ref().and_then(|_| Some((stream.peer_addr().ok()?, stream.local_addr().ok()?)));
     let Ok(stream) = TcpStream::from_std(stream).and_then(Socket::new) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
@@ -159,16 +161,20 @@ pub(super) struct Link<'a> {
     pub(super) client: &'a Client,
     pub(super) id: Uuid,
     pub(super) breaks: Breaks,
-    /// The client's address and ours.
+    /// The client's address and ours, where the kernel knows both.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Link<'_> {
-    /// Asks whether nobody holds the client's socket any more. Who closes one direction only is not told apart by the
-    /// stream itself from who has gone. Of a client elsewhere nothing is known: it has left.
-    pub(super) fn has_left(&self) -> impl Fn() -> bool + 'static {
+    /// Asks whether somebody holds the client's socket. The stream itself does not tell who closes one direction only
+    /// from who has gone.
+    pub(super) fn presence(&self) -> impl Fn() -> Presence + 'static {
         let (shared, ends) = (self.shared.clone(), self.ends);
-        move || ends.is_none_or(|(client, own)| shared.peers.socket(client, own).is_err())
+        move || match ends.map(|(client, own)| shared.peers.socket(client, own)) {
+            Some(Ok(_)) => Presence::Here,
+            Some(Err(Unknown::NoSocket | Unknown::Orphaned)) => Presence::Gone,
+            Some(Err(_)) | None => Presence::Unknown,
+        }
     }
 
     pub(super) fn conn(&self, via: Via, gate: Watch) -> Rc<Conn> {
@@ -196,7 +202,7 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
         _ => super::exchange(&conn, head, body).await,
     };
     // A revocation leaves nothing to say.
-    let served = unless_revoked(&conn, h1::serve(gate, link.has_left(), service)).await??;
+    let served = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await??;
     let tunnel = asked.borrow_mut().take();
     let unread = served.unread;
     let (mut stream, carried) = served.io.into_parts();

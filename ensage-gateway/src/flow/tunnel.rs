@@ -193,7 +193,7 @@ where
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
     let service = async |head: &mut Parts, body: Incoming| super::exchange(&conn, head, body).await;
-    if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, link.has_left(), service)).await {
+    if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await {
         let (mut io, _) = served.io.into_parts();
         told(&conn, served.unread, &mut io).await;
     }

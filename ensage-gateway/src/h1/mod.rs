@@ -25,4 +25,4 @@ pub(crate) use body::Incoming;
 pub(crate) use head::{is_bodyless, write_response};
 pub(crate) use link::{Link, SendError};
 pub(crate) use out::tell_length;
-pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, Driven, serve};
+pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, Driven, Presence, serve};

@@ -50,10 +50,10 @@ pub(crate) struct Served<IO> {
 
 /// Serves requests until either side is done, the stream breaks, a CONNECT is granted, or `service` or an answer's body
 /// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head. A client that
-/// says no more may still listen; `has_left` tells whether it does not.
+/// says no more may still listen: `presence` tells.
 pub(crate) async fn serve<IO, S, B, E>(
     io: IO,
-    has_left: impl Fn() -> bool + 'static,
+    presence: impl Fn() -> Presence + 'static,
     mut service: S,
 ) -> Option<Box<Served<IO>>>
 where
@@ -61,7 +61,7 @@ where
     S: AsyncFnMut(&mut request::Parts, Incoming) -> Result<Response<B>, E>,
     B: Driven,
 {
-    let client = Rc::new(RefCell::new(Client::new(io, Box::new(has_left))));
+    let client = Rc::new(RefCell::new(Client::new(io, Box::new(presence))));
     let mut gone = Bell::new();
     let end = loop {
         let mut request = match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
@@ -78,8 +78,10 @@ where
             let mut watched = false;
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(answer.ok()),
-                // Whoever reads the body sees the client leave.
-                Poll::Pending if client.borrow().line.content != Content::Done => Poll::Pending,
+                // Whoever reads the body sees the client leave, if somebody does.
+                Poll::Pending if client.borrow().line.content != Content::Done => {
+                    client.borrow_mut().poll_gone(cx).map(|()| None)
+                }
                 Poll::Pending => {
                     if !std::mem::replace(&mut watched, true) {
                         gone.again();
@@ -217,6 +219,15 @@ where
     matches!(Box::pin(timeout(DRAIN_WAIT, read)).await, Ok(Some(())))
 }
 
+/// Whether somebody still holds the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Here,
+    Gone,
+    /// It can't be told: who says no more has left then, and nobody else.
+    Unknown,
+}
+
 struct Client<IO> {
     line: Line<IO>,
     out: Out,
@@ -224,9 +235,11 @@ struct Client<IO> {
     expects: bool,
     /// The head of the answer is written.
     answering: bool,
-    has_left: Box<dyn Fn() -> bool>,
-    /// When a client that says no more is looked for again, and how long after the time before.
+    presence: Box<dyn Fn() -> Presence>,
+    /// When a client that says no more, or whose words wait, is looked for again, and how long after the time before.
     look: Option<(Instant, Duration)>,
+    /// It said that it will say no more.
+    ended: bool,
     timer: Timer,
 }
 
@@ -243,14 +256,15 @@ enum End {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
-    fn new(io: IO, has_left: Box<dyn Fn() -> bool>) -> Self {
+    fn new(io: IO, presence: Box<dyn Fn() -> Presence>) -> Self {
         Self {
             line: Line::new(io),
             out: Out::default(),
             expects: false,
             answering: false,
-            has_left,
+            presence,
             look: None,
+            ended: false,
             timer: Timer::default(),
         }
     }
@@ -265,22 +279,31 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         Poll::Ready(Ok(request))
     }
 
-    /// The client leaves while its request is under way. Only seen where the request is whole.
+    /// The client leaves while its request is under way. Of one that is not whole the stream's end is not seen: what
+    /// comes before it may be for nobody to read.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.line.content != Content::Done {
-            return Poll::Pending;
+        if self.line.content == Content::Done {
+            ready!(self.line.poll_end(cx));
+            if !std::mem::replace(&mut self.ended, true) {
+                self.look = None;
+            }
         }
-        ready!(self.line.poll_end(cx));
         loop {
             let next = match self.look {
-                None => LOOK_FIRST,
+                None if self.ended => LOOK_FIRST,
+                None => {
+                    self.look = Some((Instant::now() + LOOK_EVERY, LOOK_EVERY));
+                    continue;
+                }
                 Some((due, waited)) => {
                     ready!(self.timer.poll(due, cx));
                     (waited * 2).min(LOOK_EVERY)
                 }
             };
-            if (self.has_left)() {
-                return Poll::Ready(());
+            match (self.presence)() {
+                Presence::Gone => return Poll::Ready(()),
+                Presence::Unknown if self.ended => return Poll::Ready(()),
+                Presence::Unknown | Presence::Here => {}
             }
             self.look = Some((Instant::now() + next, next));
         }

@@ -8,6 +8,7 @@ mod hidden;
 mod hosts;
 mod keys;
 mod lab;
+mod leaving;
 mod limits;
 mod mcp;
 mod observe;

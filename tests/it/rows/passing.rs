@@ -349,39 +349,3 @@ fn events_of_a_model_come_as_they_are_sent() {
     let body = r#"{"model":"claude-x","stream":true,"max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
     events("llm.test", entries, "POST", "/v1/messages", body);
 }
-
-/// Some clients say that they will ask no more, and still wait for what they have asked for. Those that have gone are
-/// missed all the same.
-#[test]
-fn a_client_that_closes_one_direction_gets_its_answer() {
-    let rig = rig();
-    let (left, gone) = mpsc::channel::<()>();
-    let left = Mutex::new(left);
-    let origin = Origin::start(Some(rig.ca.leaf(&["api.test", "other.test"])), move |link| {
-        let Some(request) = link.request()? else { return Ok(()) };
-        if request.line().contains("/never") {
-            while link.some().is_ok_and(|some| !some.is_empty()) {}
-            let _ = left.lock().unwrap().send(());
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(300));
-        link.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;
-        std::thread::sleep(Duration::from_millis(300));
-        link.write(b"4\r\nlast\r\n0\r\n\r\n")
-    });
-    let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
-    for host in ["api.test", "other.test"] {
-        let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
-        raw.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-        raw.end();
-        assert_eq!(raw.answer().text(), "firstlast", "{host}");
-        let mut raw = lab.rig.tunnel(&lab.gateway, &format!("{host}:443"));
-        raw.send(format!("GET /never HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-        origin.wait_for("/never");
-        raw.end();
-        // It still listens, so the request goes on; then it does not.
-        assert!(gone.recv_timeout(Duration::from_millis(300)).is_err(), "{host}");
-        drop(raw);
-        gone.recv_timeout(ensage_tests::DEADLINE).unwrap();
-    }
-}

@@ -57,7 +57,7 @@ async fn serve(io: DuplexStream, waits: Waits, go: Rc<Notify>, connect: StatusCo
         watch.answered();
         Ok::<_, Infallible>(Response::builder().status(status).body(Nothing).unwrap())
     };
-    let served = h1::serve(gate, || true, service).await.unwrap();
+    let served = h1::serve(gate, || h1::Presence::Unknown, service).await.unwrap();
     let (mut io, early) = served.io.into_parts();
     io.shutdown().await.unwrap();
     Served { targets: targets.take(), bodies: bodies.take(), watch, early, unread: served.read }

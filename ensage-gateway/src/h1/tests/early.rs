@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Failed, Feeder, Wire, fed, local, settle, whole};
 use crate::h1::body::Broken;
-use crate::h1::serve::{Served, serve};
+use crate::h1::serve::{Presence, Served, serve};
 use crate::h1::{Driven, Incoming};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -32,7 +32,7 @@ fn deaf() -> (Wire, Task, Rc<Cell<u32>>) {
         seen.set(seen.get() + 1);
         Ok::<_, Failed>(Response::new(whole("ok")))
     };
-    let task = spawn_local(serve(wire.clone(), || true, service));
+    let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
     (wire, task, shown)
 }
 
@@ -65,7 +65,7 @@ impl Driven for Echo {
 fn echo() -> (Wire, Task) {
     let wire = Wire::new();
     let service = async |_: &mut Parts, body: Incoming| Ok::<_, Failed>(Response::new(Echo(body)));
-    let task = spawn_local(serve(wire.clone(), || true, service));
+    let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
     (wire, task)
 }
 
@@ -80,7 +80,7 @@ fn a_client_is_told_to_go_on_once_and_when_its_body_is_wanted() {
             let rest = body.collect().await.unwrap().to_bytes();
             Ok::<_, Failed>(Response::new(whole([first, rest].concat())))
         };
-        let task = spawn_local(serve(wire.clone(), || true, service));
+        let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         for _ in 0..2 {
             wire.says("POST / HTTP/1.1\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n");
             settle().await;
@@ -247,7 +247,7 @@ fn a_request_that_ends_early_is_broken_to_its_reader() {
                 seen.set(Some(body.collect().await.err()));
                 Ok::<_, Failed>(Response::builder().status(400).body(whole("")).unwrap())
             };
-            let task = spawn_local(serve(wire.clone(), || true, service));
+            let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
             wire.says(format!("POST / HTTP/1.1\r\n{content}"));
             wire.ends();
             settle().await;
@@ -269,7 +269,7 @@ fn never(reads: bool) -> (Wire, Task, Feeder) {
         }
         pending::<Result<Response<super::Fed>, Failed>>().await
     };
-    let task = spawn_local(serve(wire.clone(), || true, service));
+    let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
     (wire, task, feeder)
 }
 
@@ -327,7 +327,7 @@ fn a_client_that_leaves_stops_the_answer() {
         let body = RefCell::new(Some(body));
         let service =
             async move |_: &mut Parts, _: Incoming| Ok::<_, Failed>(Response::new(body.borrow_mut().take().unwrap()));
-        let task = spawn_local(serve(wire.clone(), || true, service));
+        let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         wire.says("GET / HTTP/1.1\r\n\r\n");
         feeder.data("one");
         settle().await;
@@ -381,7 +381,7 @@ fn work_that_an_answer_leaves_is_done_before_the_next_request() {
             let work = work.take().unwrap_or_else(|| fed(None).1);
             Ok::<_, Failed>(Response::new(Working { body: whole("ok"), work, done: counts.clone() }))
         };
-        let _task = spawn_local(serve(wire.clone(), || true, service));
+        let _task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         wire.set(|state| state.room = 0);
         wire.says("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
         settle().await;

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::link::{get, open, post, send};
 use super::{Failed, Fed, Wire, fed, local, settle, whole};
-use crate::h1::{Incoming, Link, serve};
+use crate::h1::{Incoming, Link, Presence, serve};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -185,7 +185,7 @@ fn a_client_that_leaves_during_its_second_request_is_seen_too() {
             tokio::task::yield_now().await;
             Ok::<_, Failed>(Response::new(whole("one")))
         };
-        let task = spawn_local(serve(wire.clone(), || true, service));
+        let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         wire.says("GET /first HTTP/1.1\r\n\r\n");
         settle().await;
         assert!(wire.heard().ends_with("one"));

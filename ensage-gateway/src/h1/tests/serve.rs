@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::{Failed, Fed, Wire, fed, local, settle, whole};
 use crate::h1::Incoming;
-use crate::h1::serve::{Served, serve};
+use crate::h1::serve::{Presence, Served, serve};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -26,7 +26,7 @@ fn start(answer: impl Fn(&Parts, Bytes) -> Result<Response<Fed>, Failed> + 'stat
         let body = body.collect().await.map_err(|_| Failed)?.to_bytes();
         answer(head, body)
     };
-    let task = spawn_local(serve(wire.clone(), || true, service));
+    let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
     Started { wire, shown, task }
 }
 
@@ -336,7 +336,7 @@ fn a_service_takes_its_time() {
             rings.notified().await;
             Ok::<_, Failed>(Response::new(whole("late")))
         };
-        let task = spawn_local(serve(wire.clone(), || true, service));
+        let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         wire.says([GET, "GET /par"].concat());
         settle().await;
         assert!(wire.heard().is_empty() && !task.is_finished());
@@ -359,7 +359,7 @@ fn a_body_that_somebody_keeps_ends_its_connection() {
             keeps.borrow_mut().push(body);
             Ok::<_, Failed>(Response::new(whole("ok")))
         };
-        let task = spawn_local(serve(wire.clone(), || true, service));
+        let task = spawn_local(serve(wire.clone(), || Presence::Unknown, service));
         wire.says(format!("POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd{GET}"));
         assert!(task.await.unwrap().is_none(), "nobody else gets the stream");
         assert_eq!(wire.heard(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
