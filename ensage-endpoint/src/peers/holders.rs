@@ -1,6 +1,6 @@
 //! Which processes have a socket among their open files.
 
-use std::{ffi::CStr, io, mem::MaybeUninit, os::fd::OwnedFd, time::Instant};
+use std::{collections::HashMap, ffi::CStr, io, mem::MaybeUninit, os::fd::OwnedFd, time::Instant};
 
 use rustix::{
     fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw},
@@ -8,9 +8,22 @@ use rustix::{
 };
 
 /// Why the search did not end.
+#[derive(Debug)]
 pub(super) enum Failed {
     Late,
     Proc(io::Error),
+}
+
+impl Failed {
+    /// The same for somebody else.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Late => Self::Late,
+            Self::Proc(err) => {
+                Self::Proc(err.raw_os_error().map_or_else(|| err.kind().into(), io::Error::from_raw_os_error))
+            }
+        }
+    }
 }
 
 /// How many open files are looked at between two looks at the clock.
@@ -18,54 +31,71 @@ const FILES_BETWEEN: u32 = 512;
 /// `socket:[4294967295]` is the longest link that can match; a longer one is cut and does not.
 const LINK_BYTES: usize = 32;
 
-/// The pids that hold the socket with this inode.
-pub(super) fn of(inode: u32, deadline: Instant) -> Result<Vec<u32>, Failed> {
+/// A process that was seen to hold a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) pid: u32,
+    /// By which of its files, if that was told.
+    pub(super) file: Option<u32>,
+}
+
+/// Who holds each socket of `inodes`: one look through all processes.
+pub(super) fn of(inodes: &[u32], deadline: Instant) -> Result<HashMap<u32, Vec<Holder>>, Failed> {
     let proc = folder("/proc").map_err(|err| Failed::Proc(err.into()))?;
-    let wanted = Wanted::new(inode);
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut names = RawDir::new(&proc, buffer.spare_capacity_mut());
-    let mut found = Vec::new();
+    let mut found: HashMap<u32, Vec<Holder>> = inodes.iter().map(|inode| (*inode, Vec::new())).collect();
     while let Some(entry) = names.next() {
         let entry = entry.map_err(|err| Failed::Proc(err.into()))?;
-        let Some(pid) = pid_of(entry.file_name()) else { continue };
-        if wanted.is_held_by(pid, Some(deadline))? {
-            found.push(pid);
-        }
+        let Some(pid) = number(entry.file_name()) else { continue };
+        each_link(pid, Some(deadline), |file, link| {
+            if let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode))
+                && holders.last().is_none_or(|last| last.pid != pid)
+            {
+                holders.push(Holder { pid, file: number(file) });
+                // Nothing else is looked for.
+                if inodes.len() == 1 {
+                    return Search::Found;
+                }
+            }
+            Search::On
+        })?;
     }
     Ok(found)
 }
 
 /// Those of `pids` that hold the socket with this inode.
-pub(super) fn among(pids: &[u32], inode: u32, deadline: Instant) -> Result<Vec<u32>, Failed> {
-    let wanted = Wanted::new(inode);
+pub(super) fn among(pids: &[u32], inode: u32, deadline: Instant) -> Result<Vec<Holder>, Failed> {
     let mut found = Vec::new();
     for pid in pids {
-        if wanted.is_held_by(*pid, Some(deadline))? {
-            found.push(*pid);
+        if is_held_by(*pid, inode, Some(deadline))? {
+            found.push(Holder { pid: *pid, file: None });
         }
     }
     Ok(found)
 }
 
 /// Whether one process holds it now.
-pub(super) fn holds(pid: u32, inode: u32) -> bool {
-    Wanted::new(inode).is_held_by(pid, None).unwrap_or(false)
+pub(super) fn holds(holder: Holder, inode: u32) -> bool {
+    let Holder { pid, file } = holder;
+    let there = |file: u32| {
+        let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
+        let link = readlinkat_raw(CWD, format!("/proc/{pid}/fd/{file}"), &mut link);
+        link.is_ok_and(|(link, _)| inode_of(link) == Some(inode))
+    };
+    // Most often by the same file still.
+    file.is_some_and(there) || is_held_by(pid, inode, None).unwrap_or(false)
 }
 
 /// The inodes of all sockets that a process holds; none where the kernel hides them.
 pub(crate) fn sockets(pid: u32) -> Vec<u32> {
     let mut inodes = Vec::new();
     // Without a deadline it can't be late, and a process that has gone holds nothing.
-    let _ = each_link(pid, None, |link| {
-        let number = link.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]"));
-        inodes.extend(number.and_then(|text| std::str::from_utf8(text).ok()?.parse::<u32>().ok()));
+    let _ = each_link(pid, None, |_, link| {
+        inodes.extend(inode_of(link));
         Search::On
     });
     inodes
-}
-
-struct Wanted {
-    link: Vec<u8>,
 }
 
 enum Search {
@@ -73,18 +103,22 @@ enum Search {
     Found,
 }
 
-impl Wanted {
-    fn new(inode: u32) -> Self {
-        Self { link: format!("socket:[{inode}]").into_bytes() }
-    }
-
-    fn is_held_by(&self, pid: u32, deadline: Option<Instant>) -> Result<bool, Failed> {
-        let found = each_link(pid, deadline, |link| if link == self.link { Search::Found } else { Search::On })?;
-        Ok(matches!(found, Search::Found))
-    }
+fn is_held_by(pid: u32, inode: u32, deadline: Option<Instant>) -> Result<bool, Failed> {
+    let see = |_: &CStr, link: &[u8]| if inode_of(link) == Some(inode) { Search::Found } else { Search::On };
+    Ok(matches!(each_link(pid, deadline, see)?, Search::Found))
 }
 
-fn each_link(pid: u32, deadline: Option<Instant>, mut see: impl FnMut(&[u8]) -> Search) -> Result<Search, Failed> {
+/// The inode of the socket that a link leads to, if it is one.
+fn inode_of(link: &[u8]) -> Option<u32> {
+    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+fn each_link(
+    pid: u32,
+    deadline: Option<Instant>,
+    mut see: impl FnMut(&CStr, &[u8]) -> Search,
+) -> Result<Search, Failed> {
     let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     if late() {
         return Err(Failed::Late);
@@ -108,7 +142,7 @@ fn each_link(pid: u32, deadline: Option<Instant>, mut see: impl FnMut(&[u8]) -> 
         let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
         // `.` and `..` are no links, and a file may be closed by now.
         let Ok((link, _)) = readlinkat_raw(&files, entry.file_name(), &mut link) else { continue };
-        if let Search::Found = see(link) {
+        if let Search::Found = see(entry.file_name(), link) {
             return Ok(Search::Found);
         }
     }
@@ -119,6 +153,6 @@ fn folder(path: &str) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn pid_of(name: &CStr) -> Option<u32> {
+fn number(name: &CStr) -> Option<u32> {
     name.to_str().ok()?.parse().ok()
 }

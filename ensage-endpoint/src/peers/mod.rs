@@ -9,6 +9,7 @@
 
 mod diag;
 mod holders;
+mod passes;
 
 use std::{
     io,
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::holders::Holder;
 pub(crate) use self::{
     diag::{ESTABLISHED, Entry, LISTEN, dump},
     holders::sockets,
@@ -70,6 +72,7 @@ pub struct Socket {
 #[derive(Debug)]
 pub struct Peers {
     diag: diag::Diag,
+    passes: passes::Passes,
     budget: Duration,
 }
 
@@ -79,7 +82,7 @@ impl Peers {
     /// # Errors
     /// The kernel has no socket diagnosis, or not for us.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { diag: diag::Diag::open()?, budget: BUDGET })
+        Ok(Self { diag: diag::Diag::open()?, passes: passes::Passes::default(), budget: BUDGET })
     }
 
     /// The same with another longest search; the default is 250 ms.
@@ -101,15 +104,15 @@ impl Peers {
         Ok(Socket { inode, uid, cookie, cgroup })
     }
 
-    /// All processes that hold the socket, by a look at every open file that the kernel shows us. Blocks for up to
-    /// the budget; never empty.
+    /// All processes that hold the socket, by a look at every open file that the kernel shows us, shared with whoever
+    /// asks at the same time. Blocks for up to twice the budget; never empty.
     ///
     /// # Errors
     /// Any [`Unknown`] but [`Unknown::NoSocket`].
     pub fn owners(&self, socket: &Socket) -> Result<Vec<Process>, Unknown> {
-        let deadline = Instant::now() + self.budget;
-        let pids = holders::of(socket.inode, deadline).map_err(|err| self.failed(err))?;
-        let owners = settled(socket, verified(socket, &pids)?)?;
+        let look = |inodes: &[u32]| holders::of(inodes, Instant::now() + self.budget);
+        let holders = self.passes.holders(socket.inode, look).map_err(|err| self.failed(err))?;
+        let owners = settled(socket, verified(socket, &holders)?)?;
         if owners.is_empty() { Err(Unknown::NoHolder) } else { Ok(owners) }
     }
 
@@ -121,8 +124,8 @@ impl Peers {
     pub fn owners_among(&self, socket: &Socket, candidates: &[ProcessKey]) -> Result<Vec<Process>, Unknown> {
         let deadline = Instant::now() + self.budget;
         let pids: Vec<u32> = candidates.iter().map(|key| key.pid).collect();
-        let pids = holders::among(&pids, socket.inode, deadline).map_err(|err| self.failed(err))?;
-        let mut owners = verified(socket, &pids)?;
+        let holders = holders::among(&pids, socket.inode, deadline).map_err(|err| self.failed(err))?;
+        let mut owners = verified(socket, &holders)?;
         owners.retain(|owner| candidates.contains(&owner.key()));
         Ok(owners)
     }
@@ -182,19 +185,19 @@ fn unix_peer_by_pid(stream: BorrowedFd<'_>) -> Result<Process, Unknown> {
 }
 
 /// Reads the processes and drops those that do not hold the socket any more.
-fn verified(socket: &Socket, pids: &[u32]) -> Result<Vec<Process>, Unknown> {
-    let mut owners = Vec::with_capacity(pids.len());
-    for pid in pids {
-        let process = match Process::read(*pid) {
+fn verified(socket: &Socket, holders: &[Holder]) -> Result<Vec<Process>, Unknown> {
+    let mut owners = Vec::with_capacity(holders.len());
+    for holder in holders {
+        let process = match Process::read(holder.pid) {
             Ok(process) => process,
             Err(ProcError::Gone { .. }) => continue,
             Err(err) => return Err(err.into()),
         };
         // Held after the read, and the process is still the same after that: the two belong together.
-        if !holders::holds(*pid, socket.inode) {
+        if !holders::holds(*holder, socket.inode) {
             continue;
         }
-        match ProcessKey::of(*pid) {
+        match ProcessKey::of(holder.pid) {
             Ok(key) if key == process.key() => owners.push(process),
             Ok(_) | Err(ProcError::Gone { .. }) => {}
             Err(err) => return Err(err.into()),
@@ -210,7 +213,8 @@ fn settled(socket: &Socket, mut owners: Vec<Process>) -> Result<Vec<Process>, Un
             break;
         }
         std::thread::sleep(EXEC_PAUSE);
-        owners = verified(socket, &owners.iter().map(|owner| owner.pid).collect::<Vec<_>>())?;
+        let holders: Vec<_> = owners.iter().map(|owner| Holder { pid: owner.pid, file: None }).collect();
+        owners = verified(socket, &holders)?;
     }
     Ok(owners)
 }

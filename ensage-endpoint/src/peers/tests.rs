@@ -234,8 +234,8 @@ fn a_child_between_fork_and_exec_is_waited_for() {
         std::thread::scope(|scope| {
             let spawned = scope.spawn(move || command.spawn().unwrap().wait().unwrap());
             told.read_exact(&mut [0]).unwrap();
-            let pids = holders::of(socket.inode, Instant::now() + Duration::from_secs(20)).ok().unwrap();
-            let both = verified(&socket, &pids).unwrap();
+            let look = holders::of(&[socket.inode], Instant::now() + Duration::from_secs(20)).unwrap();
+            let both = verified(&socket, &look[&socket.inode]).unwrap();
             assert!(both.len() >= 2 && forking(&both), "{both:?}");
             told.write_all(b"x").unwrap();
             let owners = settled(&socket, both).unwrap();
@@ -245,4 +245,50 @@ fn a_child_between_fork_and_exec_is_waited_for() {
     });
     assert!(found);
     drop(client);
+}
+
+#[test]
+fn several_are_found_in_one_look() {
+    let peers = peers();
+    let pairs: Vec<_> = (0..3).map(|_| pair("127.0.0.1:0")).collect();
+    let child = share(&pairs[1].0);
+    let sockets: Vec<_> = pairs
+        .iter()
+        .map(|(_, accepted, _)| peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap()).unwrap())
+        .collect();
+    let inodes: Vec<_> = sockets.iter().map(|socket| socket.inode).chain([1]).collect();
+    let own = std::process::id();
+    for asked in [&inodes[..], &inodes[1..2]] {
+        let look = holders::of(asked, Instant::now() + Duration::from_secs(20)).unwrap();
+        assert_eq!(look.len(), asked.len());
+        for (inode, who) in look {
+            let mut pids: Vec<_> = who.iter().map(|holder| holder.pid).collect();
+            // A child that another test is just starting has what this process has.
+            pids.retain(|pid| [own, child.id()].contains(pid));
+            pids.sort_unstable();
+            let mut want = match inodes.iter().position(|known| *known == inode).unwrap() {
+                1 => vec![own, child.id()],
+                3 => vec![],
+                _ => vec![own],
+            };
+            want.sort_unstable();
+            assert_eq!(pids, want);
+            for holder in &who {
+                assert!(!pids.contains(&holder.pid) || holders::holds(*holder, inode));
+                assert!(!holders::holds(Holder { file: Some(0), pid: own }, 1));
+            }
+        }
+    }
+    // By another file than it was seen with, and by none.
+    let socket = sockets[0].inode;
+    assert!(holders::holds(Holder { pid: own, file: Some(0) }, socket));
+    let (client, ..) = &pairs[0];
+    let moved = client.try_clone().unwrap();
+    let look = holders::of(&[socket], Instant::now() + Duration::from_secs(20)).unwrap();
+    let seen = look[&socket].iter().copied().find(|holder| holder.pid == own).unwrap();
+    drop(pairs);
+    assert!(holders::holds(seen, socket));
+    drop(moved);
+    assert!(!holders::holds(seen, socket));
+    end(child);
 }
