@@ -64,19 +64,13 @@ pub(super) fn of(inodes: &[u32], deadline: Instant) -> Result<HashMap<u32, Vec<H
     Ok(found)
 }
 
-/// Those of `pids` that hold the socket with this inode.
-pub(super) fn among(pids: &[u32], inode: u32, deadline: Instant) -> Result<Vec<Holder>, Failed> {
-    let mut found = Vec::new();
-    for pid in pids {
-        if is_held_by(*pid, inode, Some(deadline))? {
-            found.push(Holder { pid: *pid, file: None });
-        }
-    }
-    Ok(found)
-}
-
 /// Whether one process holds it now.
 pub(super) fn holds(holder: Holder, inode: u32) -> bool {
+    file_of(holder, inode).is_some()
+}
+
+/// By which of its files it does.
+pub(super) fn file_of(holder: Holder, inode: u32) -> Option<u32> {
     let Holder { pid, file } = holder;
     let there = |file: u32| {
         let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
@@ -84,7 +78,19 @@ pub(super) fn holds(holder: Holder, inode: u32) -> bool {
         link.is_ok_and(|(link, _)| inode_of(link) == Some(inode))
     };
     // Most often by the same file still.
-    file.is_some_and(there) || is_held_by(pid, inode, None).unwrap_or(false)
+    if let Some(file) = file.filter(|file| there(*file)) {
+        return Some(file);
+    }
+    let mut found = None;
+    let see = |file: &CStr, link: &[u8]| {
+        if inode_of(link) != Some(inode) {
+            return Search::On;
+        }
+        found = number(file);
+        Search::Found
+    };
+    let _ = each_link(pid, None, see);
+    found
 }
 
 /// The inodes of all sockets that a process holds; none where the kernel hides them.
@@ -101,11 +107,6 @@ pub(crate) fn sockets(pid: u32) -> Vec<u32> {
 enum Search {
     On,
     Found,
-}
-
-fn is_held_by(pid: u32, inode: u32, deadline: Option<Instant>) -> Result<bool, Failed> {
-    let see = |_: &CStr, link: &[u8]| if inode_of(link) == Some(inode) { Search::Found } else { Search::On };
-    Ok(matches!(each_link(pid, deadline, see)?, Search::Found))
 }
 
 /// The inode of the socket that a link leads to, if it is one.

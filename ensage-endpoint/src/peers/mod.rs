@@ -116,18 +116,13 @@ impl Peers {
         if owners.is_empty() { Err(Unknown::NoHolder) } else { Ok(owners) }
     }
 
-    /// Those of `candidates` that hold the socket, without a look at any other process. It can show that a known
-    /// session still holds its connection; it can not show that nobody else does.
-    ///
-    /// # Errors
-    /// As [`Peers::owners`], but that nobody is no error.
-    pub fn owners_among(&self, socket: &Socket, candidates: &[ProcessKey]) -> Result<Vec<Process>, Unknown> {
-        let deadline = Instant::now() + self.budget;
-        let pids: Vec<u32> = candidates.iter().map(|key| key.pid).collect();
-        let holders = holders::among(&pids, socket.inode, deadline).map_err(|err| self.failed(err))?;
-        let mut owners = verified(socket, &holders)?;
-        owners.retain(|owner| candidates.contains(&owner.key()));
-        Ok(owners)
+    /// Whether a process that was found still holds the socket. `file` is by which of its files, once that is known: to
+    /// look at that again takes some microseconds, to look at all of them as many times as there are.
+    pub fn still_holds(&self, socket: &Socket, process: &ProcessKey, file: &mut Option<u32>) -> bool {
+        let found = holders::file_of(Holder { pid: process.pid, file: *file }, socket.inode);
+        *file = found;
+        // Held, and by that process after that.
+        found.is_some() && ProcessKey::of(process.pid).is_ok_and(|key| key == *process)
     }
 
     fn failed(&self, err: holders::Failed) -> Unknown {

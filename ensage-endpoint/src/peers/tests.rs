@@ -58,9 +58,9 @@ fn the_owner_of_a_connection_is_found() {
         assert_ne!(socket.cookie, 0);
         let this = Process::this().unwrap();
         assert_eq!(ask(&peers, &accepted).unwrap(), std::slice::from_ref(&this), "{listen}");
-        assert_eq!(peers.owners_among(&socket, &[this.key()]).unwrap(), std::slice::from_ref(&this));
+        assert!(peers.still_holds(&socket, &this.key(), &mut None));
         let other = ProcessKey { start_time: this.start_time + 1, ..this.key() };
-        assert_eq!(peers.owners_among(&socket, &[other]).unwrap(), []);
+        assert!(!peers.still_holds(&socket, &other, &mut None));
         drop(client);
     }
 }
@@ -291,4 +291,26 @@ fn several_are_found_in_one_look() {
     drop(moved);
     assert!(!holders::holds(seen, socket));
     end(child);
+}
+
+#[test]
+fn g8_a_holder_is_looked_at_again_where_it_was_seen() {
+    let peers = peers();
+    let (client, accepted, _) = pair("127.0.0.1:0");
+    let socket = peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap()).unwrap();
+    let own = Process::this().unwrap().key();
+    let mut file = None;
+    assert!(peers.still_holds(&socket, &own, &mut file));
+    use std::os::fd::AsRawFd as _;
+    assert_eq!(file, u32::try_from(client.as_raw_fd()).ok());
+    // Moved, then gone; another process of that number never was.
+    let moved = client.try_clone().unwrap();
+    drop(client);
+    assert!(peers.still_holds(&socket, &own, &mut file));
+    assert_eq!(file, u32::try_from(moved.as_raw_fd()).ok());
+    let other = ProcessKey { start_time: own.start_time + 1, ..own };
+    assert!(!peers.still_holds(&socket, &other, &mut file));
+    drop(moved);
+    assert!(!peers.still_holds(&socket, &own, &mut file));
+    assert_eq!(file, None);
 }

@@ -29,20 +29,22 @@ impl Owner {
 
     /// Returns when the connection belongs to somebody else.
     pub(crate) async fn handed_on(self, shared: &Arc<Shared>) {
+        let mut file = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let shared = shared.clone();
-            let still = tokio::task::spawn_blocking(move || self.still_holds(&shared)).await;
-            if !matches!(still, Ok(true)) {
-                return;
+            let still = tokio::task::spawn_blocking(move || (self.still_holds(&shared, &mut file), file)).await;
+            match still {
+                Ok((true, seen)) => file = seen,
+                Ok((false, _)) | Err(_) => return,
             }
         }
     }
 
     /// A look at the process that held it is cheap. Where that has let go, all processes are looked at; a machine that
     /// is too busy for that proves nothing.
-    fn still_holds(self, shared: &Arc<Shared>) -> bool {
-        if shared.peers.owners_among(&self.socket, &[self.process]).is_ok_and(|held| !held.is_empty()) {
+    fn still_holds(self, shared: &Arc<Shared>, file: &mut Option<u32>) -> bool {
+        if shared.peers.still_holds(&self.socket, &self.process, file) {
             return true;
         }
         let generation = shared.generation();
