@@ -190,12 +190,13 @@ impl<R: Read + Seek> SegmentReader<R> {
         Ok(Header::decode(bytes))
     }
 
-    /// The version of a segment that this program can't read. A header that was changed over records of ours is no
-    /// such version: a later one has to hash in another way, so that none of its records is taken for ours.
+    /// The version of a segment that this program can't read. Its header is believed: the frames of two versions may
+    /// look the same, and a segment that can't be read is never taken for an intact one.
     pub(crate) fn other_version(&mut self) -> io::Result<Option<u32>> {
-        let Err(HeaderFault::Version(version)) = self.header()? else { return Ok(None) };
-        let ours = self.resync(HEADER_BYTES - 1)?.is_some();
-        Ok((!ours).then_some(version))
+        Ok(match self.header()? {
+            Err(HeaderFault::Version(version)) => Some(version),
+            Ok(_) | Err(HeaderFault::Magic | HeaderFault::Short) => None,
+        })
     }
 
     /// What lies at `offset`.
