@@ -196,9 +196,9 @@ fn a_damaged_definition_takes_its_words_and_nothing_else() {
     // Every byte of the words, and of what names them, is seen by `verify`, in the record that has it.
     let name = whole.windows(12).position(|w| w == b"\"session\":1,").unwrap();
     for (record, bytes) in [(1, at..at + s.bytes().len()), (3, name..name + 12)] {
-        for (at, bit) in bytes.flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]) {
+        for at in bytes {
             let mut bytes = whole.clone();
-            bytes[at] ^= bit;
+            bytes[at] ^= 1 << (at % 8);
             std::fs::write(&path, &bytes).unwrap();
             let problem = verify(&rig.dir(), None).unwrap().problems.first().map(|p| (p.kind, p.record));
             assert_eq!(problem, Some((Kind::Edited, Some(record))), "byte {at}");
