@@ -333,7 +333,8 @@ fn first_time(folder: &Folder, name: &str) -> io::Result<Option<String>> {
     })
 }
 
-/// Goes through the bytes of one segment and counts its records and damages: what a fuzzer drives.
+/// Goes through the bytes of one segment, puts each record together, and counts records and damages: what a fuzzer
+/// drives.
 ///
 /// # Errors
 /// What the source says.
@@ -346,7 +347,8 @@ pub fn scan<R: Read + Seek>(source: R) -> io::Result<(u64, u64)> {
         match found {
             Step::Record(frame) => {
                 if let Some(stored) = reader.buffered(&frame).and_then(line) {
-                    in_full(stored, &frame.head.prev, &mut defined, &mut text);
+                    let shown = in_full(stored, &frame.head.prev, &mut defined, &mut text);
+                    debug_assert!(!shown.contains('\n'), "a record is one line");
                 }
                 records += 1;
             }
