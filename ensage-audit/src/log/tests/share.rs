@@ -284,28 +284,51 @@ fn secrets_are_taken_out_of_shared_words_whenever_they_are_written() {
 
 #[test]
 fn a_segment_that_cannot_be_closed_is_closed_later_and_nothing_is_lost() {
-    let rig = Rig::new();
-    let log = rig.open();
-    let s = session("claude");
-    let next = rig.dir().join("segments/00000000000000000002.seg");
-    // Nobody can make a file there.
-    std::fs::create_dir(&next).unwrap();
-    std::fs::write(next.join("x"), "x".repeat(100)).unwrap();
-    let first = log.append(&call(Some(&s), None, None)).unwrap();
-    log.written(first).unwrap();
-    std::fs::set_permissions(rig.dir().join("segments"), std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
-    faults(&log).bad_syncs.store(1, Ordering::SeqCst);
-    log.shared.front().roll();
-    let second = log.append(&call(Some(&s), None, None)).unwrap();
-    let failed = log.written(second);
-    std::fs::set_permissions(rig.dir().join("segments"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    assert!(failed.is_err());
-    wait_for("recovery", || log.writable());
-    drop(log);
-    let texts: Vec<_> = rig.records().iter().filter(|r| r["kind"] == "call").map(shown).collect();
-    assert_eq!(texts, vec![given([Some(&s), None, None]); 2]);
-    assert!(rig.segments().len() >= 2);
-    intact(&rig);
+    type Change = fn(&Path, &Faults);
+    let table: [(&str, Change, Change); 3] = [
+        (
+            "no room for the next one",
+            |_, faults| faults.room.store(0, Ordering::SeqCst),
+            |_, faults| faults.room.store(u64::MAX, Ordering::SeqCst),
+        ),
+        (
+            "it cannot be synced",
+            |_, faults| faults.bad_syncs.store(u64::MAX, Ordering::SeqCst),
+            |_, faults| faults.bad_syncs.store(0, Ordering::SeqCst),
+        ),
+        (
+            "what is in the place of the next one cannot be set aside, not even by root",
+            |segments, _| {
+                for name in ["00000000000000000002.seg", "00000000000000000002.torn"] {
+                    std::fs::create_dir(segments.join(name)).unwrap();
+                    std::fs::write(segments.join(name).join("x"), "x").unwrap();
+                }
+            },
+            |segments, _| std::fs::remove_dir_all(segments.join("00000000000000000002.torn")).unwrap(),
+        ),
+    ];
+    for (what, hinder, mend) in table {
+        let rig = Rig::new();
+        let log = rig.open();
+        let s = session("claude");
+        let first = log.append(&call(Some(&s), None, None)).unwrap();
+        log.written(first).unwrap();
+        let (segments, faults) = (rig.dir().join("segments"), faults(&log));
+        hinder(&segments, &faults);
+        log.shared.front().roll();
+        let second = log.append(&call(Some(&s), None, None)).unwrap();
+        assert!(log.written(second).is_err() && !log.writable(), "{what}");
+        mend(&segments, &faults);
+        wait_for("recovery", || log.writable());
+        drop(log);
+        let records = rig.records();
+        assert_eq!(texts(&records), ["call:", "call:", "gap:write_failed"], "{what}");
+        for record in &records[..2] {
+            assert_eq!(shown(record), given([Some(&s), None, None]), "{what}");
+        }
+        assert_eq!(rig.segments().len(), 2, "{what}");
+        intact(&rig);
+    }
 }
 
 proptest! {
