@@ -95,11 +95,6 @@ impl Watch {
         self.shared.heads.get()
     }
 
-    /// How many requests were shown and are not answered.
-    pub fn in_flight(&self) -> u64 {
-        self.shared.heads.get().saturating_sub(self.shared.answered.get())
-    }
-
     /// Says that one more request has its whole answer (or never gets one: then nothing more is served). Each shown
     /// request needs it once, which dropping the answer's body does:
     /// until then a refusal behind it, and what follows a CONNECT or upgrade, is held back. Then whoever reads the
@@ -194,11 +189,6 @@ impl<IO> Gate<IO> {
         let gate =
             Self { io, inspector, shared, carried, waits, waiting: None, timer: Timer::default(), expired: false };
         (gate, watch)
-    }
-
-    /// The inner stream.
-    pub const fn inner(&self) -> &IO {
-        &self.io
     }
 
     /// Takes the gate away: the inner stream, and bytes read from it that nobody was shown (they come first).
