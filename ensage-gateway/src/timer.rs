@@ -39,7 +39,7 @@ impl Timer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
 
@@ -47,7 +47,8 @@ mod tests {
 
     use super::*;
 
-    fn paused() -> tokio::runtime::Runtime {
+    /// A runtime whose clock stands still while anything can be done.
+    pub(crate) fn paused() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     }
 

@@ -46,10 +46,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-
-    fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-    }
+    use crate::timer::tests::paused;
 
     #[test]
     fn a_wait_ends_with_its_work_or_at_its_own_moment() {

@@ -25,10 +25,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Driven;
+use crate::timer::tests::paused;
 
 /// The clock stands still while anything can be done: what hangs is over at once.
 fn local(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = paused();
     let limited = async { tokio::time::timeout(Duration::from_secs(3600), test).await.expect("the test hangs") };
     tokio::task::LocalSet::new().block_on(&runtime, limited);
 }
