@@ -1,6 +1,6 @@
-//! The gate as a stream: under our own server towards clients, under hyper's client towards upstreams.
+//! The gate as a stream: under our server towards clients, and under our link towards upstreams.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,16 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
 
 use super::*;
 use crate::gate::{Gate, Phase, Waits, Watch};
-use crate::h1::{self, Driven, Incoming};
+use crate::h1::{self, Driven, Incoming, Link, SendError};
 
 const GET: &str = "GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -228,26 +227,22 @@ fn silence_ends_a_connection_only_while_nothing_is_in_flight() {
     });
 }
 
-/// One exchange through hyper's client with an upstream that sends these bytes.
-async fn ask(answer: &str, then: &str) -> (Result<(u16, Option<usize>), hyper::Error>, Watch) {
+/// What an answer came to: its status, and how long its body is that came whole.
+type Got = Result<(u16, Option<usize>), SendError<Infallible>>;
+
+/// One exchange with an upstream that sends these bytes, and what it sends `then`.
+async fn ask(answer: &str, then: &str) -> (Got, Watch) {
     let (near, mut far) = duplex(1 << 16);
     let (gate, watch) = Gate::responses(near, SMALL);
-    let handshake = hyper::client::conn::http1::Builder::new().max_headers(128).handshake(TokioIo::new(gate)).await;
-    let (mut sender, connection) = handshake.unwrap();
-    let ended = Rc::new(Cell::new(false));
-    let rings = ended.clone();
-    tokio::task::spawn_local(async move {
-        let _ = connection.await;
-        rings.set(true);
-    });
+    let link = Link::new(gate);
     watch.expect(Asked::Other);
-    let request = Request::get("/").header("host", "a").body(Full::new(Bytes::new())).unwrap();
+    link.ask(Request::get("/").header("host", "a").body(Nothing).unwrap());
     let origin = async {
         while far.read_u8().await.unwrap() != b'\n' {}
         far.write_all(answer.as_bytes()).await.unwrap();
     };
-    let (sent, ()) = tokio::join!(sender.send_request(request), origin);
-    let got = match sent {
+    let (answered, ()) = tokio::join!(link.answer(), origin);
+    let got = match answered {
         Err(error) => Err(error),
         Ok(response) => {
             let status = response.status().as_u16();
@@ -255,8 +250,7 @@ async fn ask(answer: &str, then: &str) -> (Result<(u16, Option<usize>), hyper::E
         }
     };
     far.write_all(then.as_bytes()).await.ok();
-    settle().await;
-    assert_eq!(ended.get(), watch.violation().is_some(), "a refused upstream is not used again");
+    assert_eq!(link.is_usable(), watch.violation().is_none(), "a refused upstream is not used again");
     (got, watch)
 }
 
