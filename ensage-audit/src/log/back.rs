@@ -269,6 +269,8 @@ impl Back {
             Ragged::Whole => return Ok(()),
             Ragged::Tail => self.active.disk.file.set_len(self.active.bytes)?,
             Ragged::Unsynced => {
+                // What a write left half done is behind it, if that could not be cut off either.
+                self.active.disk.file.set_len(self.active.bytes)?;
                 self.active.rewrite_unsynced(&self.hash)?;
                 self.synced_seq = self.seq;
             }
