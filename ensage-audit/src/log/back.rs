@@ -29,6 +29,13 @@ impl Disk {
         self.file.write_all_at(bytes, offset)
     }
 
+    /// Takes away what is behind the first `bytes`.
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.cut()?;
+        self.file.set_len(bytes)
+    }
+
     pub(super) fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
         self.faults.sync()?;
@@ -249,7 +256,7 @@ impl Back {
             if let Err(err) = self.active.disk.write(chunk, self.active.bytes) {
                 self.ragged = Ragged::Tail;
                 // At once, so that readers and a crash find whole frames; `heal` does it if this fails too.
-                if self.active.disk.file.set_len(self.active.bytes).is_ok() {
+                if self.active.disk.cut(self.active.bytes).is_ok() {
                     self.ragged = Ragged::Whole;
                 }
                 return Err(err);
@@ -267,10 +274,10 @@ impl Back {
     fn heal(&mut self) -> io::Result<()> {
         match self.ragged {
             Ragged::Whole => return Ok(()),
-            Ragged::Tail => self.active.disk.file.set_len(self.active.bytes)?,
+            Ragged::Tail => self.active.disk.cut(self.active.bytes)?,
             Ragged::Unsynced => {
                 // What a write left half done is behind it, if that could not be cut off either.
-                self.active.disk.file.set_len(self.active.bytes)?;
+                self.active.disk.cut(self.active.bytes)?;
                 self.active.rewrite_unsynced(&self.hash)?;
                 self.synced_seq = self.seq;
             }

@@ -10,11 +10,13 @@ pub(super) struct Faults {
     pub(super) room: AtomicU64,
     /// Syncs that will still fail.
     pub(super) bad_syncs: AtomicU64,
+    /// Half-written frames that will still not be cut off.
+    pub(super) bad_cuts: AtomicU64,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { room: AtomicU64::new(u64::MAX), bad_syncs: AtomicU64::new(0) }
+        Self { room: AtomicU64::new(u64::MAX), bad_syncs: AtomicU64::new(0), bad_cuts: AtomicU64::new(0) }
     }
 }
 
@@ -34,10 +36,18 @@ impl Faults {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        match self.bad_syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-            Ok(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
-            Err(_) => Ok(()),
-        }
+        fails(&self.bad_syncs)
+    }
+
+    pub(super) fn cut(&self) -> io::Result<()> {
+        fails(&self.bad_cuts)
+    }
+}
+
+fn fails(left: &AtomicU64) -> io::Result<()> {
+    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+        Ok(_) => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
+        Err(_) => Ok(()),
     }
 }
 
