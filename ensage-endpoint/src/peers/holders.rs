@@ -39,20 +39,51 @@ pub(super) struct Holder {
     pub(super) file: Option<u32>,
 }
 
-/// Who holds each socket of `inodes`: one look through all processes.
-pub(super) fn of(inodes: &[u32], deadline: Instant) -> Result<HashMap<u32, Vec<Holder>>, Failed> {
+/// Where a look through all processes need not go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hints {
+    /// Who was found last, the latest first: whoever has made one connection makes the next, by a file close by.
+    pub(super) seen: Vec<Holder>,
+    /// A process that holds none of the sockets that are looked for.
+    pub(super) never: Option<u32>,
+}
+
+/// So many holders are remembered.
+const SEEN_MAX: usize = 4;
+/// A new file has the lowest number that is free: one that was closed since, or one behind the last.
+const BEFORE: u32 = 8;
+const BEHIND: u32 = 16;
+
+impl Hints {
+    /// Takes note of who was found.
+    pub(super) fn note(&mut self, found: &HashMap<u32, Vec<Holder>>) {
+        for holder in found.values().flatten().filter(|holder| holder.file.is_some()) {
+            self.seen.retain(|seen| seen.pid != holder.pid);
+            self.seen.insert(0, *holder);
+        }
+        self.seen.truncate(SEEN_MAX);
+    }
+}
+
+/// Who holds each socket of `inodes`: one look through all processes. A process that is known to hold all of them is
+/// not searched for more.
+pub(super) fn of(inodes: &[u32], hints: &Hints, deadline: Instant) -> Result<HashMap<u32, Vec<Holder>>, Failed> {
+    let mut found: HashMap<u32, Vec<Holder>> = inodes.iter().map(|inode| (*inode, Vec::new())).collect();
+    let mut settled: Vec<u32> = hints.never.into_iter().collect();
+    for seen in hints.seen.iter().filter(|seen| Some(seen.pid) != hints.never) {
+        if close_by(*seen, &mut found) == found.len() {
+            settled.push(seen.pid);
+        }
+    }
     let proc = folder("/proc").map_err(|err| Failed::Proc(err.into()))?;
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut names = RawDir::new(&proc, buffer.spare_capacity_mut());
-    let mut found: HashMap<u32, Vec<Holder>> = inodes.iter().map(|inode| (*inode, Vec::new())).collect();
     while let Some(entry) = names.next() {
         let entry = entry.map_err(|err| Failed::Proc(err.into()))?;
-        let Some(pid) = number(entry.file_name()) else { continue };
+        let Some(pid) = number(entry.file_name()).filter(|pid| !settled.contains(pid)) else { continue };
         each_link(pid, Some(deadline), |file, link| {
-            if let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode))
-                && holders.last().is_none_or(|last| last.pid != pid)
-            {
-                holders.push(Holder { pid, file: number(file) });
+            if let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode)) {
+                note(holders, Holder { pid, file: number(file) });
                 // Nothing else is looked for.
                 if inodes.len() == 1 {
                     return Search::Found;
@@ -62,6 +93,32 @@ pub(super) fn of(inodes: &[u32], deadline: Instant) -> Result<HashMap<u32, Vec<H
         })?;
     }
     Ok(found)
+}
+
+fn note(holders: &mut Vec<Holder>, new: Holder) {
+    if holders.iter().all(|known| known.pid != new.pid) {
+        holders.push(new);
+    }
+}
+
+/// Looks at the files of a process close by one that was seen, and says how many of the sockets it holds.
+pub(super) fn close_by(seen: Holder, found: &mut HashMap<u32, Vec<Holder>>) -> usize {
+    let (Some(mut last), Ok(files)) = (seen.file, folder(&format!("/proc/{}/fd", seen.pid))) else { return 0 };
+    let (mut held, mut file) = (0, last.saturating_sub(BEFORE));
+    while held < found.len() && file <= last.saturating_add(BEHIND) {
+        let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
+        if let Ok((link, _)) = readlinkat_raw(&files, file.to_string(), &mut link)
+            && let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode))
+        {
+            if holders.iter().all(|known| known.pid != seen.pid) {
+                held += 1;
+            }
+            note(holders, Holder { pid: seen.pid, file: Some(file) });
+            last = last.max(file);
+        }
+        file = file.saturating_add(1);
+    }
+    held
 }
 
 /// Whether one process holds it now.

@@ -15,10 +15,11 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use self::holders::Holder;
+use self::holders::{Hints, Holder};
 pub(crate) use self::{
     diag::{ESTABLISHED, Entry, LISTEN, dump},
     holders::sockets,
@@ -73,6 +74,7 @@ pub struct Socket {
 pub struct Peers {
     diag: diag::Diag,
     passes: passes::Passes,
+    hints: Mutex<Hints>,
     budget: Duration,
 }
 
@@ -82,12 +84,27 @@ impl Peers {
     /// # Errors
     /// The kernel has no socket diagnosis, or not for us.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { diag: diag::Diag::open()?, passes: passes::Passes::default(), budget: BUDGET })
+        Ok(Self {
+            diag: diag::Diag::open()?,
+            passes: passes::Passes::default(),
+            hints: Mutex::default(),
+            budget: BUDGET,
+        })
     }
 
     /// The same with another longest search; the default is 250 ms.
     pub fn with_budget(self, budget: Duration) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Clients are never in this process: with many connections its own files are most of what there is to look at.
+    pub fn elsewhere(self) -> Self {
+        self.hints().never = Some(std::process::id());
+        self
+    }
+
+    fn hints(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client's socket of an accepted connection: `client` is the accepted socket's peer address, `local` its
@@ -110,7 +127,12 @@ impl Peers {
     /// # Errors
     /// Any [`Unknown`] but [`Unknown::NoSocket`].
     pub fn owners(&self, socket: &Socket) -> Result<Vec<Process>, Unknown> {
-        let look = |inodes: &[u32]| holders::of(inodes, Instant::now() + self.budget);
+        let look = |inodes: &[u32]| {
+            let hints = self.hints().clone();
+            let found = holders::of(inodes, &hints, Instant::now() + self.budget)?;
+            self.hints().note(&found);
+            Ok(found)
+        };
         let holders = self.passes.holders(socket.inode, look).map_err(|err| self.failed(err))?;
         let owners = settled(socket, verified(socket, &holders)?)?;
         if owners.is_empty() { Err(Unknown::NoHolder) } else { Ok(owners) }

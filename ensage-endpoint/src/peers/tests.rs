@@ -234,7 +234,8 @@ fn a_child_between_fork_and_exec_is_waited_for() {
         std::thread::scope(|scope| {
             let spawned = scope.spawn(move || command.spawn().unwrap().wait().unwrap());
             told.read_exact(&mut [0]).unwrap();
-            let look = holders::of(&[socket.inode], Instant::now() + Duration::from_secs(20)).unwrap();
+            let look =
+                holders::of(&[socket.inode], &Hints::default(), Instant::now() + Duration::from_secs(20)).unwrap();
             let both = verified(&socket, &look[&socket.inode]).unwrap();
             assert!(both.len() >= 2 && forking(&both), "{both:?}");
             told.write_all(b"x").unwrap();
@@ -259,7 +260,7 @@ fn several_are_found_in_one_look() {
     let inodes: Vec<_> = sockets.iter().map(|socket| socket.inode).chain([1]).collect();
     let own = std::process::id();
     for asked in [&inodes[..], &inodes[1..2]] {
-        let look = holders::of(asked, Instant::now() + Duration::from_secs(20)).unwrap();
+        let look = holders::of(asked, &Hints::default(), Instant::now() + Duration::from_secs(20)).unwrap();
         assert_eq!(look.len(), asked.len());
         for (inode, who) in look {
             let mut pids: Vec<_> = who.iter().map(|holder| holder.pid).collect();
@@ -284,7 +285,7 @@ fn several_are_found_in_one_look() {
     assert!(holders::holds(Holder { pid: own, file: Some(0) }, socket));
     let (client, ..) = &pairs[0];
     let moved = client.try_clone().unwrap();
-    let look = holders::of(&[socket], Instant::now() + Duration::from_secs(20)).unwrap();
+    let look = holders::of(&[socket], &Hints::default(), Instant::now() + Duration::from_secs(20)).unwrap();
     let seen = look[&socket].iter().copied().find(|holder| holder.pid == own).unwrap();
     drop(pairs);
     assert!(holders::holds(seen, socket));
@@ -313,4 +314,56 @@ fn g8_a_holder_is_looked_at_again_where_it_was_seen() {
     drop(moved);
     assert!(!peers.still_holds(&socket, &own, &mut file));
     assert_eq!(file, None);
+}
+
+#[test]
+fn who_was_found_before_is_found_again_without_a_search_and_so_is_whoever_shares_it() {
+    use std::os::fd::AsRawFd as _;
+    let peers = peers();
+    let own = std::process::id();
+    let pairs: Vec<_> = (0..40).map(|_| pair("127.0.0.1:0")).collect();
+    let socket = |n: usize| {
+        let accepted = &pairs[n].1;
+        peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap()).unwrap().inode
+    };
+    let file = |n: usize| u32::try_from(pairs[n].0.as_raw_fd()).unwrap();
+    let mut found = std::collections::HashMap::from([(socket(20), Vec::new())]);
+    // Close by, before and behind; too far away; of a process that has gone.
+    for (from, held) in [(file(20), 1), (file(20) + 8, 1), (file(20) + 9, 0), (file(20) - 16, 1), (file(20) - 17, 0)] {
+        found.values_mut().for_each(Vec::clear);
+        assert_eq!(holders::close_by(Holder { pid: own, file: Some(from) }, &mut found), held, "{from}");
+        assert_eq!(found[&socket(20)].len(), held);
+    }
+    assert_eq!(holders::close_by(Holder { pid: u32::MAX, file: Some(3) }, &mut found), 0);
+    // One after the other, further than it looks behind the first (other tests open files too, so not all for sure).
+    let mut all: std::collections::HashMap<_, _> = (0..40).map(|n| (socket(n), Vec::new())).collect();
+    let held = holders::close_by(Holder { pid: own, file: Some(file(0)) }, &mut all);
+    assert!(held > 15, "{held}");
+    // The hint is about one process, and not about who else holds it.
+    let child = share(&pairs[20].0);
+    let hints = Hints { seen: vec![Holder { pid: own, file: Some(file(20)) }], never: None };
+    let until = || Instant::now() + Duration::from_secs(20);
+    let mut pids: Vec<_> =
+        holders::of(&[socket(20)], &hints, until()).unwrap()[&socket(20)].iter().map(|h| h.pid).collect();
+    pids.retain(|pid| [own, child.id()].contains(pid));
+    pids.sort_unstable();
+    let mut want = [own, child.id()];
+    want.sort_unstable();
+    assert_eq!(pids, want);
+    // One that is said to hold none is not looked at.
+    let never = Hints { never: Some(own), ..hints };
+    let look = holders::of(&[socket(20)], &never, until()).unwrap();
+    assert!(look[&socket(20)].iter().all(|holder| holder.pid != own));
+    assert!(look[&socket(20)].iter().any(|holder| holder.pid == child.id()));
+    end(child);
+}
+
+#[test]
+fn nobody_is_found_in_a_process_without_clients() {
+    let peers = peers().elsewhere();
+    let (client, accepted, _) = pair("127.0.0.1:0");
+    let socket = peers.socket(accepted.peer_addr().unwrap(), accepted.local_addr().unwrap()).unwrap();
+    // But for a child that another test is just starting.
+    assert!(peers.owners(&socket).map_or(true, |owners| owners.iter().all(|o| o.pid != std::process::id())));
+    drop(client);
 }

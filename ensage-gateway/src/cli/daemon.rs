@@ -113,6 +113,7 @@ fn options(place: &Place, output: Output) -> Result<Options, Failure> {
             },
             Err(failure) => Err(failure.message),
         }),
+        embedded: false,
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Options {
     pub keys: KeySource,
     /// For a reload.
     pub again: Again,
+    /// Whether clients may be in this very process, an agent runtime.
+    pub embedded: bool,
 }
 
 /// Why a gateway did not start. Nothing is left running.
@@ -106,11 +108,11 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { state, policy, keys, again } = options;
+        let Options { state, policy, keys, again, embedded } = options;
         let lock = lock(&state)?;
         let wanted = listeners(&policy);
         let workers = policy.gateway.workers;
-        let shared = Shared::open(&state, policy, &keys, again, lock)?;
+        let shared = Shared::open(&state, policy, &keys, again, embedded, lock)?;
         // Before the first record: the vault's secrets of now are as secret as those of later.
         shared.redact_anew();
         let mut bound = Vec::new();

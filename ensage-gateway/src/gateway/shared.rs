@@ -85,8 +85,11 @@ impl Shared {
         mut policy: Policy,
         keys: &KeySource,
         again: Again,
+        embedded: bool,
         lock: std::fs::File,
     ) -> Result<Arc<Self>, StartError> {
+        let peers = Peers::new().map_err(StartError::Attribution)?.with_budget(ATTRIBUTION_MAX);
+        let peers = if embedded { peers } else { peers.elsewhere() };
         let vault = Vault::open(state.path(), keys).map_err(StartError::Vault)?;
         let ca = Authority::open_or_create(state.path(), &vault).map_err(StartError::Ca)?;
         let own_ca = ca.certificate().clone();
@@ -135,7 +138,7 @@ impl Shared {
             open_connections: AtomicU64::new(0),
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
-            peers: Peers::new().map_err(StartError::Attribution)?.with_budget(ATTRIBUTION_MAX),
+            peers,
             digests: Digests::new(),
             hashing: AtomicBool::new(false),
             state: state.path().to_owned(),
