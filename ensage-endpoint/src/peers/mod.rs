@@ -12,6 +12,7 @@ mod holders;
 mod passes;
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
@@ -31,6 +32,8 @@ const BUDGET: Duration = Duration::from_millis(250);
 /// From fork(2) a child holds its parent's sockets until its exec closes them; so long it may take.
 const EXEC_PAUSE: Duration = Duration::from_millis(2);
 const EXEC_PAUSES_MAX: u32 = 10;
+/// Of so many sockets the file is remembered; then all is forgotten, and looked for again.
+const FILES_MAX: usize = 16 * 1024;
 
 /// Why nothing can be said about who is at the other end. It always means: refuse.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,8 @@ pub struct Peers {
     diag: diag::Diag,
     passes: passes::Passes,
     hints: Mutex<Hints>,
+    /// By which file each socket was held that was found lately, by cookie: for the first look after that.
+    files: Mutex<HashMap<u64, Holder>>,
     budget: Duration,
 }
 
@@ -88,6 +93,7 @@ impl Peers {
             diag: diag::Diag::open()?,
             passes: passes::Passes::default(),
             hints: Mutex::default(),
+            files: Mutex::default(),
             budget: BUDGET,
         })
     }
@@ -101,6 +107,10 @@ impl Peers {
     pub fn elsewhere(self) -> Self {
         self.hints().never = Some(std::process::id());
         self
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<u64, Holder>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hints(&self) -> MutexGuard<'_, Hints> {
@@ -134,6 +144,13 @@ impl Peers {
             Ok(found)
         };
         let holders = self.passes.holders(socket.inode, look).map_err(|err| self.failed(err))?;
+        if let Some(first) = holders.first() {
+            let mut files = self.files();
+            if files.len() >= FILES_MAX {
+                files.clear();
+            }
+            files.insert(socket.cookie, *first);
+        }
         let owners = settled(socket, verified(socket, &holders)?)?;
         if owners.is_empty() { Err(Unknown::NoHolder) } else { Ok(owners) }
     }
@@ -141,7 +158,9 @@ impl Peers {
     /// Whether a process that was found still holds the socket. `file` is by which of its files, once that is known: to
     /// look at that again takes some microseconds, to look at all of them as many times as there are.
     pub fn still_holds(&self, socket: &Socket, process: &ProcessKey, file: &mut Option<u32>) -> bool {
-        let found = holders::file_of(Holder { pid: process.pid, file: *file }, socket.inode);
+        let known = self.files().remove(&socket.cookie).filter(|holder| holder.pid == process.pid);
+        let file_then = file.or_else(|| known.and_then(|holder| holder.file));
+        let found = holders::file_of(Holder { pid: process.pid, file: file_then }, socket.inode);
         *file = found;
         // Held, and by that process after that.
         found.is_some() && ProcessKey::of(process.pid).is_ok_and(|key| key == *process)

@@ -304,6 +304,15 @@ fn g8_a_holder_is_looked_at_again_where_it_was_seen() {
     assert!(peers.still_holds(&socket, &own, &mut file));
     use std::os::fd::AsRawFd as _;
     assert_eq!(file, u32::try_from(client.as_raw_fd()).ok());
+    // Who has just found it tells by which file; that is good for one look.
+    let told = peers.owners(&socket).map(|_| peers.files().get(&socket.cookie).copied());
+    if let Ok(Some(told)) = told
+        && told.pid == own.pid
+    {
+        assert_eq!(told.file, file);
+        assert!(peers.still_holds(&socket, &own, &mut None));
+    }
+    assert!(peers.still_holds(&socket, &own, &mut file) && peers.files().is_empty());
     // Moved, then gone; another process of that number never was.
     let moved = client.try_clone().unwrap();
     drop(client);
