@@ -31,6 +31,9 @@ pub(super) fn agent(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>) -> Op
         sha256: each(sha256.as_ref(), walk, digest),
         state: each(state.as_ref(), walk, |element, walk| walk.file_path(element)),
     };
+    if let Some(item) = state.filter(|_| !definition.state.is_empty()) {
+        walk.not_yet(&item, "`state`");
+    }
     // With nothing left to compare, the other keys alone would decide: wider than what was written.
     if let Some(item) = sha256.filter(|item| item.value().as_array().is_some_and(|list| list.is_empty())) {
         let message = format!("`{}` is empty, so no process matches", item.path);

@@ -128,19 +128,24 @@ fn http_rule(item: &Item<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Optio
     })
 }
 
-/// What is not declared is not looked for yet, so a deny, said or not, is told to have no effect: once for a file.
+/// What is not declared is not looked for yet, so a deny is refused where it is said, and else told to have no effect:
+/// once for a file.
 fn undeclared_mcp(table: &mut Table<'_>, walk: &mut Walk<'_>) -> bool {
-    let item = table.item("mcp");
-    let allowed = item.as_ref().and_then(|item| item.choice(walk, UNDECLARED)).unwrap_or(false);
-    if !allowed && !std::mem::replace(&mut walk.told.undeclared_mcp, true) {
-        let at = item.map_or_else(|| table.head.clone(), |item| item.span());
+    if let Some(item) = table.item("mcp") {
+        let allowed = item.choice(walk, UNDECLARED);
+        if allowed == Some(false) {
+            walk.not_yet(&item, "`mcp = \"deny\"`");
+        }
+        return allowed.unwrap_or(false);
+    }
+    if !std::mem::replace(&mut walk.told.undeclared_mcp, true) {
         let key = format!("{}.mcp", table.path);
         let message = "this version does not look for MCP spoken to a host that is not declared as a server".to_owned();
         let help =
             "declare the servers as `mcp` entries; `mcp = \"allow\"` says that others may pass unread".to_owned();
-        walk.report.warning(Code::NotYet, &at, &key, message, help);
+        walk.report.warning(Code::NotYet, &table.head, &key, message, help);
     }
-    allowed
+    false
 }
 
 fn method(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<String> {

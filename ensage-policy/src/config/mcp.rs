@@ -192,18 +192,22 @@ fn oauth(table: &mut Table<'_>, walk: &mut Walk<'_>) {
     }
 }
 
-/// What is not pinned yet, whether asked for or by default, is told: once for a file.
+/// Nothing is pinned yet: that is refused where it is asked for, and told where it is the default, once for a file.
 fn pin(table: &mut Table<'_>, walk: &mut Walk<'_>) -> bool {
-    let item = table.item("pin");
-    let pin = item.as_ref().and_then(|item| item.flag(walk)).unwrap_or(true);
-    if pin && !std::mem::replace(&mut walk.told.pin, true) {
-        let at = item.map_or_else(|| table.head.clone(), |item| item.span());
+    if let Some(item) = table.item("pin") {
+        let pin = item.flag(walk);
+        if pin == Some(true) {
+            walk.not_yet(&item, "`pin = true`");
+        }
+        return pin.unwrap_or(true);
+    }
+    if !std::mem::replace(&mut walk.told.pin, true) {
         let key = format!("{}.pin", table.path);
         let message = "this version does not pin the definitions of tools".to_owned();
         let help = "write `pin = false` where that is accepted; a changed definition passes unnoticed".to_owned();
-        walk.report.warning(Code::NotYet, &at, &key, message, help);
+        walk.report.warning(Code::NotYet, &table.head, &key, message, help);
     }
-    pin
+    true
 }
 
 /// `[enclave.NAME.mcp.SERVER.tool.TOOL]`

@@ -280,7 +280,9 @@ fn h6_a_limit_of_0_and_one_without_end() {
             let place = format!("2:{}", key.len() + 4);
             check(&format!("[limits]\n{key} = \"{size}\""), &[(&place, "out_of_range", &path)]);
         }
-        check(&format!("[limits]\n{key} = \"1B\""), &[]);
+        let place = format!("2:{}", key.len() + 4);
+        let idle = [(place.as_str(), "not_yet", path.as_str())];
+        check(&format!("[limits]\n{key} = \"1B\""), if key == "decoded" { &idle } else { &[] });
     }
     for key in ["header_lines", "connections", "per_client", "streams"] {
         let path = format!("limits.{key}");
@@ -288,7 +290,9 @@ fn h6_a_limit_of_0_and_one_without_end() {
             let place = format!("2:{}", key.len() + 4);
             check(&format!("[limits]\n{key} = {count}"), &[(&place, "out_of_range", &path)]);
         }
-        check(&format!("[limits]\n{key} = 1"), &[]);
+        let place = format!("2:{}", key.len() + 4);
+        let idle = [(place.as_str(), "not_yet", path.as_str())];
+        check(&format!("[limits]\n{key} = 1"), if key == "streams" { &idle } else { &[] });
     }
     for key in ["head_timeout", "dial_timeout", "upstream_head_timeout", "idle_timeout"] {
         let path = format!("limits.{key}");
@@ -305,7 +309,8 @@ fn agents() {
     let digest = "0A".repeat(32);
     check(&format!("[agent.a]\nsha256 = [\"{digest}\"]"), &[]);
     check("[agent.a]\n", &[("1:1", "missing_key", "agent.a")]);
-    check("[agent.a]\nstate = [\"~/.a\"]", &[("1:1", "missing_key", "agent.a")]);
+    let idle = [("1:1", "missing_key", "agent.a"), ("2:9", "not_yet", "agent.a.state")];
+    check("[agent.a]\nstate = [\"~/.a\"]", &idle);
     rows(
         "[agent.a]\n",
         &[
