@@ -75,6 +75,7 @@ pub(super) struct Facts {
     pub(super) scheme: Option<&'static str>,
     pub(super) path: Option<Arc<str>>,
     pub(super) mcp_server: Option<Arc<str>>,
+    pub(super) mcp_session: Option<Box<str>>,
     pub(super) message: Option<Box<MessageFacts>>,
     pub(super) provider: Option<Arc<str>>,
     pub(super) model: Option<String>,
@@ -229,6 +230,11 @@ impl Exchange {
 
     pub(crate) fn mcp_server(&mut self, server: &Arc<str>) {
         self.facts.mcp_server = Some(server.clone());
+    }
+
+    /// The MCP session that the client names.
+    pub(crate) fn mcp_session(&mut self, id: &str) {
+        self.facts.mcp_session = Some(ensage_creds::mask_text(id).into());
     }
 
     pub(crate) fn mcp_message(&mut self, m: &Message) {

@@ -167,7 +167,7 @@ impl Exchange {
                 direction: "client",
                 method: message.map(|m| m.method.as_str()),
                 protocol_version: message.map(|m| m.revision),
-                session_id: None,
+                session_id: f.mcp_session.as_deref(),
                 resource_uri: message.and_then(|m| m.resource.as_deref()),
                 request_id: message.and_then(|m| m.id.as_deref()),
             }),

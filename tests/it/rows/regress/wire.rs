@@ -100,6 +100,9 @@ fn c16_a_foreign_mcp_session_is_unknown_on_get_and_delete() {
     raw.send(format!("DELETE /mcp HTTP/1.1\r\nHost: desk.test\r\nMcp-Session-Id: OWN\r\n{LEGACY}\r\n").as_bytes());
     assert_eq!(raw.try_answer("DELETE").unwrap().unwrap().status, 204);
     assert_eq!(origin.text().matches("mcp-session-id: OWN\r\n").count(), 2, "{}", origin.text());
+    for record in rig.calls().iter().rev().take(2) {
+        assert_eq!(record["mcp"]["session"]["id"], "OWN", "{record}");
+    }
 }
 
 #[test]
@@ -110,6 +113,7 @@ fn c16_a_modern_call_carries_no_session() {
     for lines in ["Mcp-Session-Id: VICTIM\r\n", "Mcp-Session-Id: VICTIM\r\nLast-Event-Id: 7\r\n"] {
         let answer = ask(&rig, &gateway, "desk.test:443", post(&format!("{modern}{lines}"), call).as_bytes());
         assert_eq!(answer.status, 200, "{lines}: {}", answer.text());
+        assert!(rig.calls().pop().unwrap()["mcp"].get("session").is_none());
     }
     let twice = post(&format!("{modern}Mcp-Session-Id: A\r\nMcp-Session-Id: VICTIM\r\n"), call);
     assert_eq!(ask(&rig, &gateway, "desk.test:443", twice.as_bytes()).status, 400);
