@@ -160,7 +160,16 @@ impl Rig {
     /// Starts the gateway.
     #[must_use]
     pub fn start(&self) -> Gateway {
-        Gateway::start(&mut self.ensage(&["gateway"]))
+        self.start_in(&[])
+    }
+
+    /// Starts the gateway with variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_in(&self, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::start(self.ensage(&["gateway"]).envs(environment.iter().copied()))
     }
 
     /// Writes the configuration and starts the gateway.

@@ -2,7 +2,7 @@
 
 use ensage_tests::{Config, Origin, Raw, canary};
 
-use super::lab::{KEYED, Keyed, lab, reason, reasons, rig};
+use super::lab::{KEYED, Keyed, has, lab, reason, reasons, rig};
 
 const LLM: &str = r#"
 [enclave.lab.llm.anthropic]
@@ -308,4 +308,28 @@ fn f14_without_its_secret_nothing_goes_out() {
     let bearer = format!("GET / HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {}\r\n\r\n", lab.placeholder);
     assert_eq!(lab.ask("api.test:443", &bearer).status, 200);
     assert!(!origin.text().contains(&lost));
+}
+
+/// The secret of `env:NAME` is the gateway's own variable: it goes where a vaulted one goes, and nowhere else.
+#[test]
+fn a_secret_of_the_gateways_environment_is_put_in() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["api.test", "other.test"]));
+    let entries = KEYED.replace("slot = [", "source = \"env:DAEMON_KEY\"\nslot = [");
+    rig.configure(&lab(&entries).resolve("*.test:443", origin.address()));
+    let placeholder = rig.placeholder("key");
+    let secret = canary("daemon");
+    let gateway = rig.start_in(&[("DAEMON_KEY", &secret)]);
+    let bearer = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {placeholder}\r\n\r\n");
+    let ask = |host: &str| super::lab::ask(&rig, &gateway, &format!("{host}:443"), bearer(host).as_bytes()).status;
+    assert_eq!((ask("api.test"), ask("other.test")), (200, 403));
+    assert_eq!(origin.text().matches(&secret).count(), 1, "{}", origin.text());
+    assert!(origin.text().contains(&format!("authorization: Bearer {secret}\r\n")));
+    assert!(!has(&rig.remains(&gateway), secret.as_bytes()));
+    // One that is not set is no credential, and nothing goes out.
+    drop(gateway);
+    let gateway = rig.start();
+    let answer = super::lab::ask(&rig, &gateway, "api.test:443", bearer("api.test").as_bytes());
+    assert_eq!((answer.status, answer.told()), (503, Some("credential_unavailable")));
+    assert_eq!(origin.requests(), 1);
 }
