@@ -86,6 +86,12 @@ pub(crate) struct Run {
     /// Rest on the proxy variables alone
     #[arg(long)]
     pub(crate) advisory: bool,
+    /// Exit with 1 if the agent ended well and something was denied
+    #[arg(long)]
+    pub(crate) fail_on_deny: bool,
+    /// Write what became of the calls to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary: Option<PathBuf>,
     /// The agent and its arguments
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,

@@ -10,6 +10,7 @@ mod daemon;
 mod explain;
 mod output;
 mod place;
+mod report;
 mod run;
 mod sessions;
 mod text;

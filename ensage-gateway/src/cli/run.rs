@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ensage_audit::query::Summary;
 use ensage_endpoint::catalogue::{Verdict, judge_program};
 use ensage_endpoint::launch::{Ended, Launch};
 use ensage_endpoint::proc::{Digests, Process, Program};
@@ -20,6 +21,7 @@ use super::args::{Env, Global, Run};
 use super::daemon::{ask, failed, folder_failed};
 use super::output::{Failure, Output};
 use super::place::{self, Found, Place};
+use super::report::Report;
 use super::text::{at, count};
 use super::variables::{OWN, changes, inherited_bundles, quoted};
 use crate::admin::client::{self, AdminError};
@@ -53,6 +55,7 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let enclave = choose(&policy, &agent, run.enclave.as_deref())?;
     let mode = if run.observe { Mode::Observe } else { enclave.mode };
     tier(&run, mode, enclave)?;
+    let mut report = Report::open(&run)?;
     let state = StateFolder::open(&place.state).map_err(folder_failed)?;
     for warning in state.warnings() {
         output.say(&format!("warning: {warning}"));
@@ -74,24 +77,27 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
         env: child_environment(environment, &opened, state.path(), output)?.into_iter().collect(),
         ..Launch::new("")
     };
-    let ended = match launch.start().and_then(|running| running.wait(Some(life.as_fd()))) {
-        Ok(ended) => ended,
+    let ended = launch.start().and_then(|running| running.wait(Some(life.as_fd())));
+    let code = match &ended {
+        Ok(ended) => {
+            if *ended == Ended::GatewayDied {
+                output.say("error: the gateway has died, so the agent was ended");
+            }
+            ended.code()
+        }
         Err(error) => {
-            output.say(&super::output::chain(&error));
-            last_line(output, counted(state.path(), &opened.session), &opened.session);
-            return Ok(error.code());
+            output.say(&super::output::chain(error));
+            error.code()
         }
     };
-    if ended == Ended::GatewayDied {
-        output.say("error: the gateway has died, so the agent was ended");
-    }
-    let counted = counted(state.path(), &opened.session);
-    if counted == Some((0, 0)) {
+    let counted = counted(state.path(), &opened.session, report.is_wanted());
+    if ended.is_ok() && counted.as_ref().is_some_and(|c| (c.allowed, c.denied) == (0, 0)) {
         output.say(UNSEEN);
     }
-    last_line(output, counted, &opened.session);
+    let code = report.finish(&open, &opened.session, code, counted.as_ref());
+    last_line(output, &counted.unwrap_or_default(), &opened.session);
     drop(life);
-    Ok(ended.code())
+    Ok(code)
 }
 
 fn split(command: Vec<OsString>) -> Result<(OsString, Vec<OsString>), Failure> {
@@ -142,11 +148,12 @@ fn tier(run: &Run, mode: Mode, enclave: &Enclave) -> Result<(), Failure> {
 }
 
 /// Opens a session of a gateway that stays; one that was found in its last moment is followed by another.
-fn session(place: &Place, policy: &Policy, state: &Path, open: &Value) -> Result<Opened, Failure> {
+fn session(place: &Place, policy: &Policy, state: &Path, open: &Open) -> Result<Opened, Failure> {
+    let open = serde_json::to_value(open).map_err(Failure::internal)?;
     let until = Instant::now() + READY_WAIT;
     loop {
         ready(place, policy, state)?;
-        match client::ask(state, "POST", "/v1/sessions", Some(open)) {
+        match client::ask(state, "POST", "/v1/sessions", Some(&open)) {
             Ok(opened) => return serde_json::from_value(opened).map_err(Failure::internal),
             Err(error) if leaving(&error) && Instant::now() < until => {}
             Err(error) => return Err(failed(error)),
@@ -273,11 +280,11 @@ fn asked(
     agent: &str,
     planned: Option<Program>,
     environment: &Environment,
-) -> Result<Value, Failure> {
+) -> Result<Open, Failure> {
     let this = Process::this().map_err(Failure::internal)?;
     let text = |path: PathBuf| path.into_os_string().into_string().ok();
     let (executable, script) = planned.map(|p| (text(p.exe), p.script.and_then(text))).unwrap_or_default();
-    let open = Open {
+    Ok(Open {
         enclave: enclave.name.to_string(),
         agent: agent.to_owned(),
         observe: run.observe,
@@ -291,8 +298,7 @@ fn asked(
             .filter_map(|(k, v)| Some((k.to_str()?.to_owned(), v.to_str()?.to_owned())))
             .filter(|(_, v)| v.len() >= ensage_creds::SECRET_BYTES_MIN)
             .collect(),
-    };
-    serde_json::to_value(open).map_err(Failure::internal)
+    })
 }
 
 fn bundles(environment: &Environment) -> Vec<String> {
@@ -330,20 +336,25 @@ fn wgetrc(environment: &Environment, state: &Path, bundle: &Path) -> Result<Path
     bundle::wgetrc(&state.join("bundles"), own.or(home).as_deref(), bundle).map_err(Failure::internal)
 }
 
-/// How many calls of a session were let through and refused.
-fn counted(state: &Path, session: &str) -> Option<(u64, u64)> {
-    let counted = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None);
-    counted.map(|c| (count(&c, "/allowed"), count(&c, "/denied"))).ok().or_else(|| {
-        // The gateway has gone; its records have not.
-        let id = uuid::Uuid::parse_str(session).ok()?;
-        let summary = ensage_audit::query::summary(&state.join("audit"), id).ok()?;
-        Some((summary.allowed, summary.denied))
-    })
+/// What became of the calls of a session, with the `reasons` of the refused ones where these are asked for.
+fn counted(state: &Path, session: &str, reasons: bool) -> Option<Summary> {
+    let audit = state.join("audit");
+    let recorded = || {
+        // Its records are there when the gateway has gone. A log that somebody took away is not one without calls.
+        let id = uuid::Uuid::parse_str(session).ok().filter(|_| audit.is_dir())?;
+        ensage_audit::query::summary(&audit, id).ok()
+    };
+    let told = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None).ok();
+    let counts = told.map(|c| (count(&c, "/allowed"), count(&c, "/denied")));
+    match (counts, reasons) {
+        (None, _) => recorded(),
+        (Some((allowed, denied)), false) => Some(Summary { allowed, denied, ..Summary::default() }),
+        (Some((allowed, denied)), true) => Some(Summary { allowed, denied, ..recorded()? }),
+    }
 }
 
-fn last_line(output: Output, counted: Option<(u64, u64)>, session: &str) {
-    let (allowed, denied) = counted.unwrap_or_default();
-    output.say(&format!("{allowed} allowed, {denied} denied, session {session}"));
+fn last_line(output: Output, counted: &Summary, session: &str) {
+    output.say(&format!("{} allowed, {} denied, session {session}", counted.allowed, counted.denied));
 }
 
 /// Prints what points a shell at the running daemon.

@@ -4,7 +4,7 @@ use super::asking::failed;
 use super::home::{Home, done};
 
 /// What the contract has and this version does not.
-const LATER: [&str; 23] = [
+const LATER: [&str; 21] = [
     "reach",
     "report",
     "grants",
@@ -15,8 +15,6 @@ const LATER: [&str; 23] = [
     "completions",
     "man",
     "run --publish",
-    "run --fail-on-deny",
-    "run --summary",
     "status --metrics",
     "sessions quarantine",
     "sessions release",

@@ -9,5 +9,6 @@ mod daemon;
 mod help;
 pub(crate) mod home;
 mod inside;
+mod report;
 mod run;
 mod variables;
