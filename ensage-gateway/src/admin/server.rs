@@ -114,7 +114,7 @@ async fn answer(shared: Arc<Shared>, caller: Option<&Process>, request: Request<
         (&Method::GET, ["v1", "sessions"]) => Ok(documents::sessions(&shared)),
         (&Method::POST, ["v1", "env"]) => env(&shared, body).await,
         (&Method::POST, ["v1", "reload"]) => reload(&shared).await,
-        (&Method::POST, ["v1", "sessions"]) => open(&shared, body).await,
+        (&Method::POST, ["v1", "sessions"]) => open(&shared, caller, body).await,
         (&Method::POST, ["v1", "sessions", "all", "end"]) => Ok(json!({ "ended": shared.end_all() })),
         (&Method::POST, ["v1", "sessions", id, "end"]) => find(&shared, id).map(|s| {
             shared.end(&s, "admin");
@@ -164,10 +164,14 @@ async fn reload(shared: &Arc<Shared>) -> Result<Value, Refusal> {
     }
 }
 
-async fn open(shared: &Arc<Shared>, body: Incoming) -> Result<Value, Refusal> {
+/// A session of `run`, whose root is the process that asks: for another one nobody speaks.
+async fn open(shared: &Arc<Shared>, caller: Option<&Process>, body: Incoming) -> Result<Value, Refusal> {
     let bad = |what: String| Refusal::new(StatusCode::BAD_REQUEST, "usage", what);
     let bytes = Limited::new(body, REQUEST_BYTES_MAX).collect().await.map_err(|e| bad(e.to_string()))?.to_bytes();
     let open: Open = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+    if caller.is_none_or(|caller| (caller.pid, caller.start_time) != (open.pid, open.start_time)) {
+        return Err(bad("a session is opened by its own root".to_owned()));
+    }
     let opened = shared.open_run(&open).map_err(|e| {
         let code = if matches!(e, RunError::Leaving) { "no_gateway" } else { "usage" };
         Refusal::new(StatusCode::CONFLICT, code, e.to_string())

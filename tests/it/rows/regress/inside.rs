@@ -21,9 +21,14 @@ struct Told {
 }
 
 fn admin(rig: &Rig, line: &str) -> Told {
+    admin_with(rig, line, "")
+}
+
+fn admin_with(rig: &Rig, line: &str, body: &str) -> Told {
     let mut stream = UnixStream::connect(rig.state().join("admin.sock")).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.write_all(format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").as_bytes()).unwrap();
+    let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     // The head and what came with it: a life has no end.
@@ -176,4 +181,39 @@ fn h4_the_environment_of_run_is_not_readable_from_inside() {
     if let Some(pid) = pid.and_then(|p| rustix::process::Pid::from_raw(i32::try_from(p).ok()?)) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
+}
+
+/// Every process descends from the first: whoever made that one a root would speak for all, and switch enforcing off.
+#[test]
+fn h3_nobody_opens_a_session_for_another_process() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
+    let config =
+        lab("[[enclave.lab.http]]\nhost = \"ok.test\"\npaths = [\"/yes\"]\n").resolve("*.test:443", origin.address());
+    let gateway = rig.start_with(&config);
+    let started = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned()
+    };
+    let open = |pid: u32, start: &str| {
+        let body = format!(
+            r#"{{"enclave":"lab","agent":"x","observe":true,"pid":{pid},"start_time":{start},"bundles":[],"environment":[]}}"#
+        );
+        admin_with(&rig, "POST /v1/sessions", &body)
+    };
+    let own = std::process::id();
+    for (pid, start) in [(1, started(1)), (own, "1".to_owned()), (gateway.pid(), started(gateway.pid()))] {
+        let told = open(pid, &start);
+        assert_eq!(told.status, 400, "{pid}: {}", told.text);
+    }
+    let mut raw = rig.tunnel(&gateway, "ok.test:443");
+    raw.send(b"GET /no HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(raw.answer().status, 403);
+    drop(raw);
+    // The twin: what `run` does, for itself.
+    drop(gateway);
+    let gateway = rig.start();
+    let told = open(own, &started(own));
+    assert_eq!(told.status, 200, "{}", told.text);
+    drop(gateway);
 }
