@@ -38,10 +38,9 @@ pub(crate) fn agents(global: &Global, output: Output) -> Result<u8, Failure> {
     let stands_in = |r: &Running| found.iter().any(|other| other.parent.as_ref() == Some(&r.process.key()));
     let agents: Vec<Value> = found
         .iter()
-        .filter(|r| !(session_of(&sessions, &r.process.key()).is_some() && is_run(r) && stands_in(r)))
+        .filter(|r| !(session_of(&sessions, &r.process.key()).is_some_and(is_run) && stands_in(r)))
         .map(|r| {
-            let above = r.parent.and_then(|key| found.iter().find(|other| other.process.key() == key));
-            let above = above.filter(|a| is_run(a)).and_then(|a| session_of(&sessions, &a.process.key()));
+            let above = r.parent.as_ref().and_then(|key| session_of(&sessions, key)).filter(|s| is_run(s));
             document(&policy, session_of(&sessions, &r.process.key()).or(above), &proxies, r)
         })
         .collect();
@@ -70,9 +69,9 @@ fn session_of<'s>(sessions: &'s [Value], key: &ProcessKey) -> Option<&'s Value> 
     })
 }
 
-/// Whether a session's root is `ensage run`. It is not dumpable: the kernel may hide its program from us.
-fn is_run(root: &Running) -> bool {
-    root.process.base_name().is_none_or(|name| name == "ensage")
+/// Whether a session's root is `ensage run`. The gateway says so: what a process is called, or shows, is its own doing.
+fn is_run(session: &Value) -> bool {
+    session.get("run").and_then(Value::as_bool) == Some(true)
 }
 
 fn document(policy: &Policy, session: Option<&Value>, proxies: &[String], r: &Running) -> Value {
@@ -98,7 +97,8 @@ fn document(policy: &Policy, session: Option<&Value>, proxies: &[String], r: &Ru
         put("tier", "outside".into());
     }
     // Of `ensage run` the session knows which program it stands for.
-    let known = session.filter(|_| is_run(r)).and_then(|s| s.get("process"));
+    let own = |s: &&Value| s.pointer("/process/pid").and_then(Value::as_u64) == Some(r.process.pid.into());
+    let known = session.filter(|s| is_run(s)).filter(own).and_then(|s| s.get("process"));
     put("process", known.cloned().unwrap_or_else(|| process(&r.process)));
     put("since", instant(r.process.started).into());
     let connections: Vec<Value> = r

@@ -13,7 +13,10 @@ pub(crate) fn sessions(global: &Global, output: Output, command: &Sessions) -> R
     not_from_session(&state)?;
     match command {
         Sessions::List => {
-            let body = ask(&state, "GET", "/v1/sessions", None)?;
+            let mut body = ask(&state, "GET", "/v1/sessions", None)?;
+            for session in body.pointer_mut("/sessions").and_then(Value::as_array_mut).into_iter().flatten() {
+                session.as_object_mut().and_then(|members| members.remove("run"));
+            }
             output.document("sessions_list", body, listed)?;
         }
         Sessions::End { id, .. } => {

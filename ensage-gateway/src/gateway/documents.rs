@@ -89,6 +89,8 @@ fn session(shared: &Shared, s: &Session) -> Value {
     if let Some(process) = &o.process {
         put("process", serde_json::from_str(process.as_str()).unwrap_or_default());
     }
+    // For our own commands; `sessions list` does not print it.
+    put("run", (o.origin == session::Origin::Run).into());
     put("since", instant(s.since).into());
     put("state", s.life().code().into());
     put("streams", s.streams.load(Relaxed).into());
