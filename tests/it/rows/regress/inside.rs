@@ -217,3 +217,34 @@ fn h3_nobody_opens_a_session_for_another_process() {
     assert_eq!(told.status, 200, "{}", told.text);
     drop(gateway);
 }
+
+/// V11: an agent whose program is called like ours is no `run`, and does not hide behind an agent that it starts.
+#[test]
+fn g3_an_agent_called_ensage_is_listed() {
+    let rig = rig();
+    let lab = rig.path("lab");
+    fs::create_dir(&lab).unwrap();
+    for (from, name) in [("/bin/bash", "ensage"), ("/bin/sleep", "kid")] {
+        fs::copy(from, lab.join(name)).unwrap();
+    }
+    rig.write_config(&format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\ncatalogue = false\n[agent.boss]\nexe = \"{0}/ensage\"\n[agent.kid]\nexe = \"{0}/kid\"\n[enclave.lab]\nagents = [\"boss\"]\n",
+        lab.display()
+    ));
+    let gateway = rig.start();
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{}; echo x >&3; read -r _ <&3; ./kid 300 & echo $! > started; wait",
+        gateway.address().port()
+    );
+    let mut boss = spawn(Command::new(lab.join("ensage")).args(["-c", &script]).current_dir(&lab)).unwrap();
+    let kid = until("its agent runs", || fs::read_to_string(lab.join("started")).ok()?.trim().parse::<u32>().ok());
+    let listed: Value = serde_json::from_str(&rig.good(&["--json", "agents"])).unwrap();
+    let all = listed["agents"].as_array().unwrap();
+    let of = |pid: u32| all.iter().find(|a| a["process"]["pid"] == pid).unwrap_or_else(|| panic!("{pid}: {listed}"));
+    assert_eq!((&of(boss.id())["agent"], &of(boss.id())["enclave"]), (&"boss".into(), &"lab".into()));
+    assert_eq!(of(kid)["agent"], "kid");
+    assert!(of(kid).get("session").is_none(), "{listed}");
+    let _ = boss.kill();
+    let _ = boss.wait();
+    let _ = Command::new("kill").arg(kid.to_string()).status();
+}
