@@ -165,7 +165,7 @@ impl Dictionary {
         self.held.iter_mut().for_each(HashMap::clear);
         self.held_bytes = 0;
         self.near.fill(None);
-        self.calls.iter_mut().for_each(|last| last.told = None);
+        self.calls.fill(Last::default());
     }
 }
 
