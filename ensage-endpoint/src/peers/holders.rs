@@ -95,10 +95,13 @@ pub(super) fn of(inodes: &[u32], hints: &Hints, deadline: Instant) -> Result<Has
     Ok(found)
 }
 
-fn note(holders: &mut Vec<Holder>, new: Holder) {
-    if holders.iter().all(|known| known.pid != new.pid) {
+/// Notes a holder, and says whether its process is a new one.
+fn note(holders: &mut Vec<Holder>, new: Holder) -> bool {
+    let is_new = holders.iter().all(|known| known.pid != new.pid);
+    if is_new {
         holders.push(new);
     }
+    is_new
 }
 
 /// Looks at the files of a process close by one that was seen, and says how many of the sockets it holds.
@@ -110,10 +113,7 @@ pub(super) fn close_by(seen: Holder, found: &mut HashMap<u32, Vec<Holder>>) -> u
         if let Ok((link, _)) = readlinkat_raw(&files, file.to_string(), &mut link)
             && let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode))
         {
-            if holders.iter().all(|known| known.pid != seen.pid) {
-                held += 1;
-            }
-            note(holders, Holder { pid: seen.pid, file: Some(file) });
+            held += usize::from(note(holders, Holder { pid: seen.pid, file: Some(file) }));
             last = last.max(file);
         }
         file = file.saturating_add(1);
