@@ -107,10 +107,11 @@ async fn mcp_body(
     let Asked { conn, member, head, route, .. } = *asked;
     let facts = mcp_head(&head.headers, member.mcp.negotiated(server));
     x.mcp_server(server);
-    if let Some(id) = session_of(&head.method, &facts) {
+    let session = session_of(&head.method, &facts);
+    if let Field::One(id) = session {
         x.mcp_session(id);
     }
-    session_is_known(&head.method, &facts, member, server)?;
+    session_is_known(session, member, server)?;
     if head.method != http::Method::POST {
         if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
             return Err(Stop::refused(Reason::MalformedMcp, "only POST carries a message"));
@@ -180,24 +181,17 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> Field<'a> {
     Field::from_values(headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
 }
 
-/// The MCP session that a request says it is of.
-fn session_of<'a>(verb: &http::Method, facts: &mcp::Head<'a>) -> Option<&'a str> {
-    match facts.session_id {
-        Field::One(id) if !(is_modern(facts) && verb == http::Method::POST) => Some(id),
-        Field::One(_) | Field::Absent | Field::Repeated => None,
-    }
+/// The MCP session that a request says it is of. The stateless era ignores the field, and what a server is to ignore is
+/// not sent to it; but only POST has that era, since GET and DELETE serve sessions.
+fn session_of<'a>(verb: &http::Method, facts: &mcp::Head<'a>) -> Field<'a> {
+    let modern = matches!(facts.protocol_version, Field::One(v) if Revision::parse(v).is_some_and(Revision::is_modern));
+    if modern && verb == http::Method::POST { Field::Absent } else { facts.session_id }
 }
 
-fn is_modern(facts: &mcp::Head<'_>) -> bool {
-    matches!(facts.protocol_version, Field::One(v) if Revision::parse(v).is_some_and(Revision::is_modern))
-}
-
-/// Another session's `Mcp-Session-Id` does not exist here (contract section 4). The stateless era ignores the field,
-/// and what a server is to ignore is not sent to it; but only POST has that era, since GET and DELETE serve sessions.
-fn session_is_known(verb: &http::Method, facts: &mcp::Head<'_>, member: &Member, server: &str) -> Result<(), Stop> {
-    match facts.session_id {
+/// Another session's `Mcp-Session-Id` does not exist here (contract section 4).
+fn session_is_known(session: Field<'_>, member: &Member, server: &str) -> Result<(), Stop> {
+    match session {
         Field::Absent => Ok(()),
-        _ if is_modern(facts) && verb == http::Method::POST => Ok(()),
         Field::One(id) if member.mcp.knows(server, id) => Ok(()),
         Field::One(_) | Field::Repeated => {
             Err(Stop::refused(Reason::McpSessionUnknown, "this MCP session is not known; begin with initialize"))
