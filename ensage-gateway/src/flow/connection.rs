@@ -57,6 +57,8 @@ pub(crate) struct Arrival {
     pub(crate) stream: std::net::TcpStream,
     /// Who is behind it.
     pub(crate) seed: Seed,
+    /// The client's address and ours.
+    pub(crate) ends: (SocketAddr, SocketAddr),
     /// Which process holds it, where the kernel could say.
     pub(crate) owner: Option<Owner>,
     /// Counts against `limits.connections` until it is dropped.
@@ -65,9 +67,9 @@ pub(crate) struct Arrival {
 
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
-    let Arrival { stream, seed, owner, slot } = arrival;
+    let Arrival { stream, ends, seed, owner, slot } = arrival;
     // Who was never seen cannot be missed.
-    let ends = owner.as_ref().and_then(|_| Some((stream.peer_addr().ok()?, stream.local_addr().ok()?)));
+    let ends = owner.map(|_| ends);
     let Ok(stream) = TcpStream::from_std(stream).and_then(Socket::new) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();

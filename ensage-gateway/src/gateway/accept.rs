@@ -95,9 +95,10 @@ fn arrived(
 ) {
     let Ok(local) = stream.local_addr() else { return };
     let Ok(stream) = stream.into_std() else { return };
+    let ends = (client, local);
     if let Scope::Session(session) = scope {
         let seed = Seed::Member { session: session.clone(), facts: Facts::default(), would: None };
-        send(workers, Arrival { stream, seed, owner: None, slot });
+        send(workers, Arrival { stream, ends, seed, owner: None, slot });
         return;
     }
     // At once: what the kernel knows of a socket whose owner exits is gone within milliseconds.
@@ -105,7 +106,7 @@ fn arrived(
     let (shared, workers, scope) = (shared.clone(), workers.clone(), scope.clone());
     tokio::task::spawn_blocking(move || {
         let (seed, owner) = seed(&shared, socket, &scope);
-        send(&workers, Arrival { stream, seed, owner, slot });
+        send(&workers, Arrival { stream, ends, seed, owner, slot });
     });
 }
 
