@@ -1,7 +1,6 @@
 //! One connection in memory, read through the gate by the engine.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -11,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::gate::{Asked, Gate, Limits, Violation, Waits, Watch};
@@ -80,7 +79,7 @@ pub fn requests(stream: &[u8], limits: Limits, most: usize) -> Reading {
         };
         messages.borrow_mut().push(message);
         watch.answered();
-        Response::builder().status(status).body(Nothing)
+        Response::builder().status(status).body(Empty::<Bytes>::new())
     };
     let served =
         come.until(h1::serve(io, || h1::Presence::Unknown, service)).expect("nobody holds the stream any more");
@@ -97,7 +96,7 @@ pub fn answers(stream: &[u8], asked: &[Method], limits: Limits, most: usize) -> 
     let mut messages = Vec::new();
     for method in asked {
         watch.expect(Asked::from(method));
-        link.ask(Request::builder().method(method).body(Nothing).expect("a request"));
+        link.ask(Request::builder().method(method).body(Empty::<Bytes>::new()).expect("a request"));
         let answer = match come.until(link.answer()) {
             Ok(answer) => answer,
             Err(SendError::Closed) => break,
@@ -225,23 +224,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// No body.
-struct Nothing;
-
-impl Body for Nothing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-}
-
-impl Driven for Nothing {
+impl Driven for Empty<Bytes> {
     fn poll_drive(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
 
@@ -54,7 +53,7 @@ async fn serve(io: DuplexStream, waits: Waits, go: Rc<Notify>, connect: StatusCo
             None => StatusCode::BAD_REQUEST,
         };
         watch.answered();
-        Ok::<_, Infallible>(Response::builder().status(status).body(Nothing).unwrap())
+        Ok::<_, Infallible>(Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap())
     };
     let served = h1::serve(gate, || h1::Presence::Unknown, service).await.unwrap();
     let (mut io, early) = served.io.into_parts();
@@ -62,23 +61,7 @@ async fn serve(io: DuplexStream, waits: Waits, go: Rc<Notify>, connect: StatusCo
     Served { targets: targets.take(), bodies: bodies.take(), watch, early, unread: served.read }
 }
 
-/// The body of an answer without one.
-struct Nothing;
-
-impl Body for Nothing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-}
-
-impl Driven for Nothing {
+impl Driven for Empty<Bytes> {
     fn poll_drive(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
@@ -236,7 +219,7 @@ async fn ask(answer: &str, then: &str) -> (Got, Watch) {
     let (gate, watch) = Gate::responses(near, SMALL);
     let link = Link::new(gate);
     watch.expect(Asked::Other);
-    link.ask(Request::get("/").header("host", "a").body(Nothing).unwrap());
+    link.ask(Request::get("/").header("host", "a").body(Empty::<Bytes>::new()).unwrap());
     let origin = async {
         while far.read_u8().await.unwrap() != b'\n' {}
         far.write_all(answer.as_bytes()).await.unwrap();
