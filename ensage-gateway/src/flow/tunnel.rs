@@ -41,11 +41,17 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
     if scheme == Scheme::Http {
         return Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, io)).await;
     }
-    match tokio::time::timeout(wait, Box::pin(tls(link, io, &authority))).await {
-        Err(_) => note(Stop::refused(Reason::ClientTimeout, "the TLS handshake took too long")),
-        Ok(Err(None)) => {}
-        Ok(Err(Some(stop))) => note(stop),
-        Ok(Ok(stream)) => Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, stream)).await,
+    let opened = {
+        let mut opening = Box::pin(tls(link, io, &authority));
+        let opened = tokio::time::timeout(wait, opening.as_mut()).await;
+        // The record first: with what is still opening the connection is closed.
+        if opened.is_err() {
+            note(Stop::refused(Reason::ClientTimeout, "the TLS handshake took too long"));
+        }
+        opened
+    };
+    if let Ok(Some(stream)) = opened {
+        Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, stream)).await;
     }
 }
 
@@ -89,12 +95,13 @@ const HELLO_PACKET: usize = 4096;
 /// The alert that RFC 6066 section 3 gives for a name the server does not answer for.
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
-/// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees.
+/// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees. What is
+/// refused is recorded before the client sees anything of it; `None` where there is no TLS.
 async fn tls(
     link: &Link<'_>,
     mut io: Prefixed<Socket>,
     authority: &Authority,
-) -> Result<Box<TlsStream<Prefixed<Socket>>>, Option<Stop>> {
+) -> Option<Box<TlsStream<Prefixed<Socket>>>> {
     let read = hello(&mut io).await;
     let named = read.and_then(|hello| match sni(hello.client_hello().server_name(), authority) {
         Ok(()) => Ok(hello),
@@ -102,23 +109,27 @@ async fn tls(
     });
     let accepted = match named {
         Ok(accepted) => accepted,
-        Err(None) => return Err(None),
+        Err(None) => return None,
         Err(Some(stop)) => {
-            // The record first: the alert is the whole answer.
             tunnel_refused(link, authority, stop);
             let _ = io.write_all(&UNRECOGNIZED_NAME).await;
             let _ = io.shutdown().await;
-            return Err(None);
+            return None;
         }
     };
-    reach_tls(link, authority)?;
-    let config = link
-        .shared
-        .minter
-        .leaf(&authority.host)
-        .map_err(|_| Some(Stop::refused(Reason::Internal, "no certificate could be made for this host")))?;
+    let leaf = reach_tls(link, authority).and_then(|()| {
+        let minted = link.shared.minter.leaf(&authority.host);
+        minted.map_err(|_| Stop::refused(Reason::Internal, "no certificate could be made for this host"))
+    });
+    let config = match leaf {
+        Ok(config) => config,
+        Err(stop) => {
+            tunnel_refused(link, authority, stop);
+            return None;
+        }
+    };
     // A client that refuses our certificate is its own affair; nothing was asked yet, so nothing is recorded.
-    StartHandshake::from_parts(accepted, io).into_stream(config).await.map(Box::new).map_err(|_| None)
+    StartHandshake::from_parts(accepted, io).into_stream(config).await.map(Box::new).ok()
 }
 
 /// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
@@ -164,12 +175,12 @@ fn sni(name: Option<&str>, authority: &Authority) -> Result<(), Stop> {
 }
 
 /// A host that only an `http` entry opens gets no certificate.
-fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Option<Stop>> {
+fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Stop> {
     let Client::Member(member) = link.client else { return Ok(()) };
     let policy = link.shared.policy();
-    let enclave = identify::enclave(&policy, member).map_err(Some)?;
+    let enclave = identify::enclave(&policy, member)?;
     let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, member));
-    trial.reach(authority, Scheme::Https).map_err(|d| Some(Stop::from(d)))
+    trial.reach(authority, Scheme::Https).map_err(Stop::from)
 }
 
 /// Records what was refused in a tunnel before any request could be answered in it.
