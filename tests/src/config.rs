@@ -58,11 +58,12 @@ impl Config {
         self
     }
 
-    /// The file's text.
-    pub(crate) fn text(&self, roots: &str, agent: &str) -> String {
+    /// The file's text; names are asked of `resolver` where no other is said.
+    pub(crate) fn text(&self, roots: &str, agent: &str, resolver: SocketAddr) -> String {
         let mode = if self.gateway.contains("mode") { "" } else { "mode = \"enforce\"\n" };
         let resolve: Vec<String> = self.resolve.iter().map(|(name, to)| format!("{name:?} = {to:?}")).collect();
-        let dns: Vec<String> = self.dns.iter().map(|at| format!("\"{at}\"")).collect();
+        let dns = if self.dns.is_empty() { &[resolver] } else { &*self.dns };
+        let dns: Vec<String> = dns.iter().map(|at| format!("\"{at}\"")).collect();
         let private = self.private.as_deref().unwrap_or("[\"127.0.0.0/8\"]");
         let mut text = format!("[gateway]\nlisten = \"127.0.0.1:0\"\ncatalogue = false\n{mode}{}\n", self.gateway);
         let _ = writeln!(text, "[upstream]\nroots = [{roots:?}]\nprivate_addresses = {private}");

@@ -11,16 +11,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::config::Config;
+use crate::dns::Dns;
 use crate::gateway::Gateway;
 use crate::pki::Ca;
 use crate::raw::{Raw, roots_of};
 use crate::spawn;
 use crate::wait::until;
 
-/// Everything around one gateway.
+/// Everything around one gateway. Its resolver knows no name, and none may be asked of it: a test that looks names up
+/// brings one of its own.
 pub struct Rig {
     bin: PathBuf,
     folder: TempDir,
+    dns: Dns,
     /// Signs the origins.
     pub ca: Ca,
 }
@@ -31,6 +34,14 @@ pub fn canary(name: &str) -> String {
     use std::hash::{BuildHasher, RandomState};
     let half = || RandomState::new().hash_one(name);
     format!("CANARY-{:016x}{:016x}", half(), half())
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.dns.asked(), Vec::<String>::new(), "names that were looked up");
+        }
+    }
 }
 
 impl Rig {
@@ -44,7 +55,7 @@ impl Rig {
         for name in ["state", "home"] {
             DirBuilder::new().mode(0o700).create(folder.path().join(name)).unwrap();
         }
-        let rig = Self { bin: bin.into(), folder, ca: Ca::new() };
+        let rig = Self { bin: bin.into(), folder, dns: Dns::start(), ca: Ca::new() };
         fs::write(rig.path("roots.pem"), &rig.ca.pem).unwrap();
         rig
     }
@@ -73,7 +84,8 @@ impl Rig {
     /// If it can't be written.
     pub fn configure(&self, config: &Config) {
         let agent = std::env::current_exe().unwrap();
-        self.write_config(&config.text(self.path("roots.pem").to_str().unwrap(), agent.to_str().unwrap()));
+        let roots = self.path("roots.pem");
+        self.write_config(&config.text(roots.to_str().unwrap(), agent.to_str().unwrap(), self.dns.address()));
     }
 
     /// Writes this text as the configuration.

@@ -165,6 +165,7 @@ fn a11_a_wildcard_opens_no_special_address() {
         assert_eq!(ask(host), (502, Some("upstream_address".to_owned())), "{host}");
     }
     assert_eq!(sink.connections(), 0);
+    assert_eq!(reasons(&rig), ["upstream_address"; 4]);
     assert_eq!(ask("127.0.0.1"), (200, None));
 }
 
@@ -196,9 +197,23 @@ fn a12_a_name_that_turns_inside_is_not_followed() {
     assert_eq!(ask("turn.test"), refused);
     assert_eq!(ask("mixed.test"), refused);
     assert_eq!((origin.connections(), sink.connections()), (1, 0));
+    assert_eq!(reasons(&rig), ["upstream_address"; 2]);
+    for name in ["turn.test", "mixed.test"] {
+        assert!(dns.asked().iter().any(|asked| asked == name), "{:?}", dns.asked());
+    }
     for _ in 0..2 {
         assert_eq!(ask("ok.test"), (200, None));
     }
+}
+
+/// What every other row rests on: a name that is looked up where none should be is noticed.
+#[test]
+#[should_panic(expected = "names that were looked up")]
+fn a_name_that_is_looked_up_unasked_fails_its_test() {
+    let rig = rig();
+    let gateway = rig.start_with(&lab("[[enclave.lab.http]]\nhost = \"ok.test\"\n"));
+    let answer = ask(&rig, &gateway, "ok.test:443", b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(answer.told(), Some("upstream_dns"));
 }
 
 #[test]

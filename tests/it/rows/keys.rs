@@ -105,6 +105,7 @@ fn f1_a_placeholder_goes_to_its_own_host_only() {
         lab.ask("api.test:443", &format!("GET / HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer {forged}\r\n\r\n"));
     assert_eq!(answer.status, 403, "{}", answer.text());
     assert_eq!(origin.connections(), 0);
+    assert_eq!(reason(&lab.rig.calls().pop().unwrap()), "placeholder_unknown");
 
     let answer = lab.ask("api.test:443", &format!("GET / HTTP/1.1\r\nHost: api.test\r\n{bearer}\r\n"));
     assert_eq!(answer.status, 200);

@@ -244,6 +244,7 @@ fn d2_a_list_that_cannot_be_read_is_not_passed_on() {
         let answer = desk.say(r#"{"jsonrpc":"2.0","id":5,"method":"tools/list"}"#);
         assert_eq!((answer.status, answer.told()), (502, Some("response_refused")), "{kind} {body}");
         assert!(!answer.text().contains("evil"), "{}", answer.text());
+        assert_eq!(desk.origin.requests(), 1, "the list itself was asked for");
         let record = desk.rig.calls().pop().unwrap();
         assert_eq!(reason(&record), "response_refused", "{record}");
     }
