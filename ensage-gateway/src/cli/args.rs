@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 /// A gateway between AI agents and everything they talk to.
 #[derive(Debug, Parser)]
-#[command(name = "ensage", version, about, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "ensage", version, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -66,6 +67,10 @@ pub(crate) enum Command {
     Agents,
     /// What each agent did
     Audit(Audit),
+    /// Print a script that completes commands and options in a shell
+    Completions(Completions),
+    /// Print the manual page of ensage, or of one of its commands
+    Man(Man),
     /// Print the version
     Version,
 }
@@ -93,7 +98,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) summary: Option<PathBuf>,
     /// The agent and its arguments
-    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -273,4 +278,19 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
     },
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command, e.g. `creds add`
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }

@@ -9,6 +9,7 @@ mod creds;
 mod daemon;
 mod explain;
 mod output;
+mod pages;
 mod place;
 mod report;
 mod run;
@@ -63,6 +64,8 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     let global = &cli.global;
     match cli.command {
+        Command::Completions(completions) => pages::completions(output, &completions),
+        Command::Man(man) => pages::man(output, &man),
         Command::Version => version(output),
         Command::Trust(trust) => check::trust(global, output, trust),
         Command::Check => check::check(global, output),
