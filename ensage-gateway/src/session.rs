@@ -25,6 +25,9 @@ pub enum Attribution {
 }
 
 impl Attribution {
+    /// Every one, in the order of the variants.
+    pub const ALL: [Self; 4] = [Self::Listener, Self::Procfs, Self::Api, Self::None];
+
     /// The stable name.
     pub const fn code(self) -> &'static str {
         match self {

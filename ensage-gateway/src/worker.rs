@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::flow::{self, Arrival, McpSessions};
 use crate::gate;
 use crate::gateway::{Generation, Shared};
+use crate::metrics::{CredentialTally, EnclaveTally, Tally};
 use crate::session::{Life, Session};
 use crate::upstream::{Dialer, Pool, SetupError};
 
@@ -29,7 +30,10 @@ pub(crate) struct Rooms {
     pub(crate) pool: Pool,
     /// MCP sessions that it was given.
     pub(crate) mcp: Rc<McpSessions>,
+    /// What its enclave's calls are counted in.
+    pub(crate) tally: Arc<EnclaveTally>,
     session: Arc<Session>,
+    worker: Arc<Tally>,
     ready: Rc<RefCell<Vec<Rc<Ready>>>>,
 }
 
@@ -46,6 +50,8 @@ pub(crate) struct Ready {
     pub(crate) secret: Option<Secret>,
     /// All secrets of the host, each with what the client shall see instead.
     pub(crate) patterns: Arc<Patterns>,
+    /// What is counted of the credential, that which is put in before others.
+    pub(crate) tally: Option<Arc<CredentialTally>>,
     key: ReadyKey,
     epoch: u64,
     generation: u64,
@@ -95,7 +101,8 @@ impl Rooms {
             token.map(str::to_owned),
             bound.iter().map(|c| c.name.clone()).collect(),
         );
-        let ready = Rc::new(Ready { secret, patterns: Patterns::new(&pairs), key, epoch, generation });
+        let tally = credential.or(bound.first().copied()).map(|c| self.worker.credential(&c.name));
+        let ready = Rc::new(Ready { secret, patterns: Patterns::new(&pairs), tally, key, epoch, generation });
         let mut all = self.ready.borrow_mut();
         all.retain(|ready| !is_asked(&ready.key));
         if all.len() >= READY_MAX {
@@ -123,12 +130,26 @@ pub(crate) struct Worker {
     generation: RefCell<Rc<Current>>,
     dialer: RefCell<Option<(u64, Rc<Dialer>)>>,
     rooms: RefCell<HashMap<Uuid, Rooms>>,
+    tally: Arc<Tally>,
+    strangers: Arc<EnclaveTally>,
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, number: usize) -> Self {
+        let tally = shared.metrics.worker(number);
+        let strangers = tally.enclave(&"".into());
         let generation = RefCell::new(Rc::new(Current(shared.generation())));
-        Self { shared, generation, dialer: RefCell::default(), rooms: RefCell::default() }
+        Self { shared, generation, dialer: RefCell::default(), rooms: RefCell::default(), tally, strangers }
+    }
+
+    /// What this worker counts in.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// The same for calls of clients that belong to no enclave.
+    pub(crate) fn strangers(&self) -> &EnclaveTally {
+        &self.strangers
     }
 
     /// The generation of this moment.
@@ -151,7 +172,7 @@ impl Worker {
         {
             return Ok(dialer.clone());
         }
-        let dialer = Rc::new(Dialer::new(generation)?);
+        let dialer = Rc::new(Dialer::new(generation, self.tally.clone())?);
         self.dialer.replace(Some((number, dialer.clone())));
         Ok(dialer)
     }
@@ -164,7 +185,9 @@ impl Worker {
             .or_insert_with(|| Rooms {
                 pool: Pool::default(),
                 mcp: Rc::default(),
+                tally: self.tally.enclave(&session.opening.enclave),
                 session: session.clone(),
+                worker: self.tally.clone(),
                 ready: Rc::default(),
             })
             .clone()
@@ -193,7 +216,7 @@ impl Worker {
 }
 
 /// Runs a worker until its channel is closed and its last connection has ended or `shared` says stop.
-pub(crate) fn run(shared: &Arc<Shared>, mut arrivals: mpsc::UnboundedReceiver<Arrival>) {
+pub(crate) fn run(shared: &Arc<Shared>, number: usize, mut arrivals: mpsc::UnboundedReceiver<Arrival>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -201,7 +224,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut arrivals: mpsc::UnboundedReceiver<Ar
             return;
         }
     };
-    let worker = Rc::new(Worker::new(shared.clone()));
+    let worker = Rc::new(Worker::new(shared.clone(), number));
     let local = LocalSet::new();
     let stop = shared.stopped();
     local.block_on(&runtime, async {

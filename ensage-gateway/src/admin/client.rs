@@ -41,11 +41,7 @@ pub enum AdminError {
 /// # Errors
 /// [`AdminError::NoGateway`] if nobody listens there.
 pub fn ask(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<Value, AdminError> {
-    let mut reader = send(state, method, path, body)?;
-    reader.get_ref().set_read_timeout(Some(ANSWER_WAIT)).map_err(AdminError::Broken)?;
-    let status = head(&mut reader)?;
-    let mut text = String::new();
-    reader.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(AdminError::Broken)?;
+    let (status, text) = answered(state, method, path, body)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|e| AdminError::Broken(io::Error::new(io::ErrorKind::InvalidData, e)))?;
     if status == 200 {
@@ -53,6 +49,26 @@ pub fn ask(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Resu
     }
     let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("internal").to_owned();
     Err(AdminError::Refused { code: word("error"), message: word("message") })
+}
+
+/// What the daemon of `state` has counted, in Prometheus' text format.
+///
+/// # Errors
+/// As [`ask`].
+pub fn metrics(state: &Path) -> Result<String, AdminError> {
+    match answered(state, "GET", "/metrics", None)? {
+        (200, text) => Ok(text),
+        _ => Err(AdminError::Broken(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+fn answered(state: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, String), AdminError> {
+    let mut reader = send(state, method, path, body)?;
+    reader.get_ref().set_read_timeout(Some(ANSWER_WAIT)).map_err(AdminError::Broken)?;
+    let status = head(&mut reader)?;
+    let mut text = String::new();
+    reader.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(AdminError::Broken)?;
+    Ok((status, text))
 }
 
 /// Opens an answer that lasts as long as the session: the stream ends when the session or the gateway does.

@@ -2,6 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /metrics` | every metric, as Prometheus reads it |
 //! | `GET /v1/status` | the `status` document |
 //! | `POST /v1/reload` | `{generation}` once the new policy is in force |
 //! | `GET /v1/sessions` | the `sessions list` document |

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ensage_endpoint::peers::unix_peer;
 use ensage_endpoint::proc::Process;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::client::SUN_PATH_MAX;
 use super::{Counters, Open, SOCKET};
 use crate::gateway::{RunError, Shared, documents};
+use crate::metrics;
 use crate::session::{Origin, Session};
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
@@ -100,6 +101,7 @@ async fn answer(shared: Arc<Shared>, caller: Option<&Process>, request: Request<
     let (head, body) = request.into_parts();
     let path: Vec<&str> = head.uri.path().trim_matches('/').split('/').collect();
     let result = match (&head.method, path.as_slice()) {
+        (&Method::GET, ["metrics"]) => return text_answer(metrics::page(&shared)),
         (&Method::GET, ["v1", "status"]) => Ok(documents::status(&shared)),
         (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(caller) })),
         // These two are for the `run` of that very session, which is its root.
@@ -131,6 +133,15 @@ async fn answer(shared: Arc<Shared>, caller: Option<&Process>, request: Request<
 fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed());
     *response.status_mut() = status;
+    response
+}
+
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+fn text_answer(text: String) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, METRICS_TYPE);
     response
 }
 

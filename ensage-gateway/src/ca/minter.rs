@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ensage_policy::authority::Host;
 use moka::sync::Cache;
@@ -35,6 +36,7 @@ pub struct Minter {
     signing: Arc<dyn SigningKey>,
     ticketer: Arc<dyn ProducesTickets>,
     leaves: Cache<Host, Result<Leaf, LeafError>>,
+    minted: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -54,12 +56,17 @@ impl Minter {
         let signing = authority.provider().key_provider.load_private_key(der)?;
         let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         let leaves = Cache::builder().max_capacity(LEAVES_MAX).build();
-        Ok(Self { authority, key, signing, ticketer, leaves })
+        Ok(Self { authority, key, signing, ticketer, leaves, minted: AtomicU64::new(0) })
     }
 
     /// The CA behind the leaves.
     pub const fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// How many leaves it has made.
+    pub fn minted(&self) -> u64 {
+        self.minted.load(Ordering::Relaxed)
     }
 
     /// The server side of TLS for a host. The same host costs one signature in six days, however many ask at once.
@@ -106,6 +113,7 @@ impl Minter {
         leaf.use_authority_key_identifier_extension = true;
         let certificate = leaf.signed_by(&self.key, self.authority.issuer())?;
         let config = self.config(CertifiedKey::new(vec![certificate.der().clone()], self.signing.clone()))?;
+        self.minted.fetch_add(1, Ordering::Relaxed);
         Ok(Leaf { config: Arc::new(config), renewed_at: not_after - RENEWED_BEFORE })
     }
 

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Run the daemon
     Gateway(GatewayArgs),
     /// Show the daemon's state
-    Status,
+    Status(Status),
     /// Make the daemon read its configuration again
     Reload,
     /// List sessions, or stop an agent's reach now
@@ -111,6 +111,14 @@ pub(crate) struct GatewayArgs {
     /// The configuration was found in a working folder: only accepted texts of it count, at reloads too
     #[arg(long, hide = true)]
     pub(crate) working_folder: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print what it has counted, as Prometheus reads it
+    #[arg(long)]
+    pub(crate) metrics: bool,
 }
 
 /// `sessions`

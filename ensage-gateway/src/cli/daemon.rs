@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ensage_audit::AuditError;
 use ensage_creds::VaultError;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::args::{GatewayArgs, Global};
+use super::args::{GatewayArgs, Global, Status};
 use super::output::{Failure, Output, chain};
 use super::place::{self, Found, Place};
 use super::text::at;
@@ -59,8 +59,14 @@ pub(crate) fn not_from_session(state: &Path) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn status(global: &Global, output: Output) -> Result<u8, Failure> {
-    let body = ask(&place::find(global)?.state, "GET", "/v1/status", None)?;
+pub(crate) fn status(global: &Global, output: Output, args: &Status) -> Result<u8, Failure> {
+    let state = place::find(global)?.state;
+    if args.metrics {
+        let text = client::metrics(&state).map_err(failed)?;
+        output.document("status_metrics", json!({ "metrics": text }), |_| text.clone())?;
+        return Ok(0);
+    }
+    let body = ask(&state, "GET", "/v1/status", None)?;
     output.document("status", body, |b| {
         let mut text = String::new();
         for (name, pointer) in [

@@ -70,7 +70,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Trust(trust) => check::trust(global, output, trust),
         Command::Check => check::check(global, output),
         Command::Gateway(gateway) => daemon::gateway(global, output, &gateway),
-        Command::Status => daemon::status(global, output),
+        Command::Status(status) => daemon::status(global, output, &status),
         Command::Reload => daemon::reload(global, output),
         Command::Env(env) => run::env(global, output, &env),
         Command::Run(run) => run::run(global, output, run).map_err(|f| match f.exit {

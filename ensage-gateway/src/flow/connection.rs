@@ -27,6 +27,7 @@ use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::h1::{self, Incoming, Presence};
+use crate::metrics::{Leg, Meter};
 use crate::session::{Life, Origin, Session};
 use crate::socket::{Breaks, Socket};
 use crate::worker::Worker;
@@ -51,6 +52,15 @@ pub(crate) enum Seed {
     },
 }
 
+impl Seed {
+    /// What is known of the process, if it was found.
+    pub(crate) fn process(&self) -> Option<&ensage_audit::Fragment> {
+        match self {
+            Self::Member { facts, .. } | Self::Stranger { facts, .. } => facts.process.as_ref(),
+        }
+    }
+}
+
 /// An accepted connection on its way to its worker.
 pub(crate) struct Arrival {
     /// The socket.
@@ -70,7 +80,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let Arrival { stream, ends, seed, owner, slot } = arrival;
     // Who was never seen cannot be missed.
     let ends = owner.map(|_| ends);
-    let Ok(stream) = TcpStream::from_std(stream).and_then(Socket::new) else { return };
+    let meter = Meter::new(worker.tally(), Leg::Client);
+    let Ok(stream) = TcpStream::from_std(stream).and_then(|s| Socket::new(s, meter)) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
@@ -238,7 +249,7 @@ fn connect(
             conn.gate.open();
             Response::new(ReplyBody::whole(Bytes::new(), Exact::Told))
         }
-        Err(stop) => reply::refuse(conn, x, stop, head)?,
+        Err(stop) => reply::refuse(x, stop, head)?,
     };
     Ok(answer.map(|body| Reply::new(body, conn, head.version)))
 }

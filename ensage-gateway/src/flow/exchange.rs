@@ -17,6 +17,7 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use super::body::UpSeen;
+use super::count::Turn;
 use super::hold::Held;
 use super::identify::{Conn, Member, Via};
 use super::reply::Form;
@@ -24,8 +25,9 @@ use super::request::Target;
 use super::respond::{Allow, Expected};
 use super::revoke::Content;
 use super::scan::McpSessions;
+use crate::metrics::CallType;
 use crate::session::Session;
-use crate::worker::Current;
+use crate::worker::{Current, Ready};
 
 /// One request from its head to its record. Whatever happens to it, it is recorded once: dropped unfinished, it was
 /// the client that left, or the session that ended.
@@ -48,6 +50,9 @@ pub(crate) struct Exchange {
     pub(super) member: Option<Rc<Member>>,
     pub(super) facts: Facts,
     pub(super) state: State,
+    pub(super) turn: Turn,
+    /// The secrets of its host.
+    pub(super) ready: Option<Rc<Ready>>,
 }
 
 /// How far the records of an exchange are.
@@ -66,7 +71,7 @@ pub(super) enum State {
 /// What records say of a call.
 #[derive(Default)]
 pub(super) struct Facts {
-    pub(super) kind: &'static str,
+    pub(super) kind: CallType,
     pub(super) server: Option<Authority>,
     pub(super) asked: Option<String>,
     pub(super) peer: Option<IpAddr>,
@@ -107,8 +112,9 @@ impl Exchange {
             Via::Tunnel { authority, scheme, .. } => (Some(scheme.code()), Some(authority.clone())),
         };
         let method = Some(head.method.clone());
-        let facts = Facts { kind: "http", method, scheme, server, ..Facts::default() };
+        let facts = Facts { method, scheme, server, ..Facts::default() };
         let call = Uuid::now_v7();
+        let started = Instant::now();
         Box::new(Self {
             call,
             generation: conn.worker.generation(),
@@ -120,10 +126,12 @@ impl Exchange {
             held: None,
             // Of the same moment, and as random: a second look at clock and dice would tell nothing more.
             exchange: Uuid::from_u128(call.as_u128() ^ 1),
-            started: Instant::now(),
+            started,
             member: None,
             facts,
             state: State::Open,
+            turn: Turn::begin(started),
+            ready: None,
         })
     }
 
@@ -174,13 +182,13 @@ impl Exchange {
             self.facts.server = Some(authority);
         }
         if head.method == http::Method::CONNECT {
-            self.facts.kind = "connect";
+            self.facts.kind = CallType::Connect;
         }
     }
 
     /// The target of a CONNECT.
     pub(crate) fn connect_target(&mut self, authority: &Authority) {
-        self.facts.kind = "connect";
+        self.facts.kind = CallType::Connect;
         self.facts.server = Some(authority.clone());
     }
 
@@ -193,6 +201,7 @@ impl Exchange {
     pub(crate) fn alarm(&self, reason: Reason) {
         let session = self.session().map(|s| s.fragment(self.mode()));
         let alarm = Alarm { reason: reason.code(), call: Some(self.call), session, message: None };
+        self.conn.shared.metrics.alarm(reason);
         self.conn.shared.note(Draft::alarm(reason.severity().code(), &alarm));
     }
 
@@ -217,11 +226,11 @@ impl Exchange {
     pub(crate) fn route(&mut self, route: &Route) {
         match route.kind() {
             RouteKind::Mcp { server } => {
-                self.facts.kind = "mcp";
+                self.facts.kind = CallType::Mcp;
                 self.facts.mcp_server = Some(server.clone());
             }
             RouteKind::Llm { provider, .. } => {
-                self.facts.kind = "llm";
+                self.facts.kind = CallType::Llm;
                 self.facts.provider = Some(provider.clone());
             }
             RouteKind::Http | RouteKind::Unlisted => {}
@@ -295,6 +304,9 @@ impl Exchange {
 
     pub(crate) fn scrubbed(&mut self, more: u64) {
         self.facts.scrubbed += more;
+        if let Some(tally) = self.credit().filter(|_| more > 0) {
+            tally.scrubs.add(more);
+        }
     }
 
     pub(crate) fn down(&mut self, more: u64) {

@@ -84,6 +84,7 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     })?;
     let limit = x.policy().limits.upstream_head_timeout;
     let begun = Instant::now();
+    x.hands_over(begun.into_std());
     let shown = begun + SHOWN_AFTER;
     let lane = member.pool.lane(&key);
     let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
@@ -99,6 +100,7 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     let answered = until_shown(conn, x, shown, Some(due), pin!(lease.link.answer())).await?;
     match answered {
         Ok(response) => {
+            x.takes_over();
             let loan = Loan { lent: Some(lease), lane };
             Ok(Answer { response, loan, scrub })
         }

@@ -11,6 +11,7 @@
 
 mod body;
 mod connection;
+mod count;
 mod exchange;
 mod forward;
 mod hold;
@@ -66,9 +67,9 @@ pub(crate) async fn exchange(
         match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
             Ok(prepared) => match prepared.release(x).await {
                 Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(conn, x, stop, head),
+                Err((x, stop)) => reply::refuse(x, stop, head),
             },
-            Err(stop) => reply::refuse(conn, x, stop, head),
+            Err(stop) => reply::refuse(x, stop, head),
         };
     answer.map(|a| a.map(|body| Reply::new(body, conn, head.version)))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ensage_audit::{Call, Draft, End, GenAi, Mcp, Seq};
 use ensage_policy::judge::Denial;
@@ -14,6 +15,7 @@ use super::exchange::{Exchange, State};
 use super::forward::Loan;
 use super::reply::Stop;
 use super::respond::Stages;
+use crate::metrics::Decision;
 use crate::session::Life;
 
 impl Exchange {
@@ -48,7 +50,7 @@ impl Exchange {
                 if let Some(session) = self.session() {
                     session.allowed.fetch_add(1, Ordering::Relaxed);
                 }
-                self.conn.shared.count_allowed();
+                self.count_call(Decision::Allow, self.facts.would.as_ref().map(|d| d.reason));
                 Ok(())
             }
             Err(_) => Err(unrecordable()),
@@ -59,6 +61,10 @@ impl Exchange {
     pub(crate) fn refused(&mut self, denial: &Denial, status: StatusCode) -> Result<(), ensage_audit::AuditError> {
         self.facts.status = Some(status.as_u16());
         let outcome = if denial.reason.is_fault() { "upstream_failed" } else { "refused" };
+        let took = self.started.elapsed();
+        if self.state != State::Closed {
+            self.count_end(took);
+        }
         let seq = match self.state {
             State::Closed => return Ok(()),
             State::Open | State::Launched => {
@@ -70,9 +76,10 @@ impl Exchange {
                 {
                     *action = "refused";
                 }
-                self.append_call(denial.reason.severity(), "deny", Some(denial), Some(outcome))
+                self.count_call(Decision::Deny, Some(denial.reason));
+                self.append_call(denial.reason.severity(), "deny", Some(denial), Some((outcome, took)))
             }
-            State::Decided(_) => self.append_end(outcome, Some(denial.reason)),
+            State::Decided(_) => self.append_end(outcome, Some(denial.reason), took),
         }?;
         self.state = State::Closed;
         self.conn.shared.log.written(seq)
@@ -90,8 +97,10 @@ impl Exchange {
         if self.state == State::Closed {
             return Ok(None);
         }
-        let seq = self.append_end(outcome, reason).map_err(|_| Cut::Audit)?;
+        let took = self.started.elapsed();
+        let seq = self.append_end(outcome, reason, took).map_err(|_| Cut::Audit)?;
         self.state = State::Closed;
+        self.count_end(took);
         Ok(Some(seq))
     }
 
@@ -143,10 +152,10 @@ impl Exchange {
         severity: Severity,
         decision: &str,
         denial: Option<&Denial>,
-        outcome: Option<&str>,
+        outcome: Option<(&str, Duration)>,
     ) -> Result<Seq, ensage_audit::AuditError> {
         let f = &self.facts;
-        let end = outcome.map(|o| self.end(o, None));
+        let end = outcome.map(|(outcome, took)| self.end(outcome, None, took));
         let message = f.message.as_deref();
         let shown = denial.or(f.would.as_deref());
         let call = Call {
@@ -154,7 +163,7 @@ impl Exchange {
             connection: Some(self.conn.id),
             session: self.session().map(|s| s.fragment(self.mode())),
             process: self.conn.client.process(),
-            kind: f.kind,
+            kind: f.kind.code(),
             server: None,
             port: f.server.as_ref().map(|a| a.port),
             peer: f.peer,
@@ -194,12 +203,17 @@ impl Exchange {
         self.conn.shared.append(Draft::call(&Call { server: host.as_deref(), ..call }))
     }
 
-    fn append_end(&self, outcome: &str, reason: Option<Reason>) -> Result<Seq, ensage_audit::AuditError> {
+    fn append_end(
+        &self,
+        outcome: &str,
+        reason: Option<Reason>,
+        took: Duration,
+    ) -> Result<Seq, ensage_audit::AuditError> {
         let severity = reason.map_or(Severity::Info, Reason::severity);
-        self.conn.shared.append(Draft::end(self.call, severity.code(), &self.end(outcome, reason)))
+        self.conn.shared.append(Draft::end(self.call, severity.code(), &self.end(outcome, reason, took)))
     }
 
-    fn end<'a>(&'a self, outcome: &'a str, reason: Option<Reason>) -> End<'a> {
+    fn end<'a>(&'a self, outcome: &'a str, reason: Option<Reason>, took: Duration) -> End<'a> {
         let f = &self.facts;
         let seen = f.seen.as_deref();
         End {
@@ -211,7 +225,7 @@ impl Exchange {
             scrubbed: (f.scrubbed > 0).then_some(f.scrubbed),
             bytes_up: f.up.max(self.up.bytes.get()),
             bytes_down: f.down,
-            duration: Some(self.started.elapsed()),
+            duration: Some(took),
             outcome,
             reason: reason.map(Reason::code),
         }
@@ -290,8 +304,14 @@ impl EndGuard {
             }
             self.x.written(seq)?;
         }
+        self.x.count_overhead();
         self.loan.done();
         Ok(())
+    }
+
+    /// The head of an answer goes out, its body behind it.
+    pub(crate) fn begun(&self) {
+        self.x.count_overhead();
     }
 
     fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::body::{Cut, Exact, ReplyBody};
 use super::exchange::Exchange;
-use super::identify::Conn;
 use super::request::Target;
 use crate::upstream::Fault;
 
@@ -85,7 +84,6 @@ pub(crate) fn form(route: Option<&Route>, enclave: &Enclave, target: &Target, he
 
 /// Answers a stopped exchange, and records it before the answer's last byte.
 pub(crate) fn refuse(
-    conn: &Conn,
     mut x: Box<Exchange>,
     stop: Stop,
     head: &http::request::Parts,
@@ -111,7 +109,6 @@ pub(crate) fn refuse(
     if head.method == http::Method::HEAD {
         *answer.body_mut() = ReplyBody::whole(Bytes::new(), Exact::Told);
     }
-    conn.shared.count_refusal(denial.reason);
     Ok(answer)
 }
 

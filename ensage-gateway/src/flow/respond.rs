@@ -252,6 +252,9 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         None => Some(at_once(&mut body, &mut stages).await),
         Some(_) => conn.patience.until(Instant::now() + wait, pin!(at_once(&mut body, &mut stages))).await,
     };
+    if stages.held.is_some() {
+        x.takes_over();
+    }
     let (mut first, ended) = taken.ok_or(Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
@@ -347,6 +350,7 @@ impl Prepared {
                 ReplyBody::whole(all, exact)
             }
             Rest::Stream { body, first, left } => {
+                end.begun();
                 ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))
             }
         };

@@ -293,6 +293,7 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
         }
     }
     x.sent(held.len() as u64);
+    x.has_waited();
     Ok(held)
 }
 

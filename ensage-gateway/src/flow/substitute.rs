@@ -152,6 +152,7 @@ impl Search {
         let session = Some(self.session.fragment(self.shared.mode_of(&self.session)));
         let message = Some("a placeholder was found in a body on its way upstream, which was cut");
         let alarm = Alarm { reason: reason.code(), call: None, session, message };
+        self.shared.metrics.alarm(reason);
         self.shared.note(Draft::alarm(reason.severity().code(), &alarm));
     }
 
@@ -362,6 +363,7 @@ fn secret(
         return Ok(None);
     }
     let ready = member.rooms.ready(&conn.shared, x.policy().generation, filled.map(|(c, _)| c), token, &bound);
+    x.ready = ready.as_ref().ok().cloned();
     let Some((credential, slot)) = filled else {
         if let Some(first) = bound.first() {
             x.credential(&first.name, action);
@@ -377,6 +379,7 @@ fn secret(
     };
     egress::fill(headers, &slot, secret)
         .map_err(|_| Stop::refused(Reason::CredentialUnavailable, "the credential for this host cannot be sent"))?;
+    x.substituted();
     Ok(Some(ready))
 }
 

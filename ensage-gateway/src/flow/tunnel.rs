@@ -22,6 +22,7 @@ use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use crate::gate::{Gate, Watch};
 use crate::h1::{self, Incoming};
+use crate::metrics::Leg;
 use crate::socket::Socket;
 
 /// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
@@ -48,9 +49,11 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
         if opened.is_err() {
             note(Stop::refused(Reason::ClientTimeout, "the TLS handshake took too long"));
         }
-        opened
+        opened.ok().flatten()
     };
-    if let Ok(Some(stream)) = opened {
+    let shaken = opened.as_ref().and_then(|tls| tls.get_ref().1.handshake_kind());
+    link.worker.tally().handshake(Leg::Client, shaken);
+    if let Some(stream) = opened {
         Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, stream)).await;
     }
 }
@@ -193,7 +196,7 @@ fn tunnel_refused(link: &Link<'_>, authority: &Authority, stop: Stop) {
         x.member(member);
     }
     x.connect_target(authority);
-    let _ = reply::refuse(&conn, x, stop, &head);
+    let _ = reply::refuse(x, stop, &head);
 }
 
 /// Requests inside a tunnel, through the gate, until either side is done.
@@ -240,7 +243,7 @@ fn violated(conn: &Rc<Conn>, reason: Reason, detail: &'static str) -> Option<Byt
     if let Client::Member(member) = &conn.client {
         x.member(member);
     }
-    let answer = reply::refuse(conn, x, Stop::refused(reason, detail), &head).ok()?;
+    let answer = reply::refuse(x, Stop::refused(reason, detail), &head).ok()?;
     Some(plain(answer))
 }
 

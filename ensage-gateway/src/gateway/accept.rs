@@ -66,7 +66,14 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: TcpL
     };
     let accepting = async {
         while !shared.is_draining() {
-            let Ok(permit) = shared.connections.clone().acquire_owned().await else { return };
+            let permit = match shared.connections.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    shared.metrics.accept_paused();
+                    let Ok(permit) = shared.connections.clone().acquire_owned().await else { return };
+                    permit
+                }
+            };
             match listener.accept().await {
                 Ok((stream, client)) => {
                     let slot = ConnectionSlot::new(&shared, permit);
@@ -74,6 +81,7 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: TcpL
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted; waiting");
+                    shared.metrics.accept_paused();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -98,6 +106,7 @@ fn arrived(
     let ends = (client, local);
     if let Scope::Session(session) = scope {
         let seed = Seed::Member { session: session.clone(), facts: Facts::default(), would: None };
+        shared.metrics.attributed(session.opening.attribution);
         send(workers, Arrival { stream, ends, seed, owner: None, slot });
         return;
     }
@@ -106,6 +115,7 @@ fn arrived(
     let (shared, workers, scope) = (shared.clone(), workers.clone(), scope.clone());
     tokio::task::spawn_blocking(move || {
         let (seed, owner) = seed(&shared, socket, &scope);
+        shared.metrics.attributed(if seed.process().is_some() { Attribution::Procfs } else { Attribution::None });
         send(&workers, Arrival { stream, ends, seed, owner, slot });
     });
 }

@@ -17,7 +17,7 @@ pub(crate) fn instant(at: SystemTime) -> String {
 pub(crate) fn status(shared: &Shared) -> Value {
     let policy = shared.policy();
     let audit = shared.log.status();
-    let (allow, deny) = shared.counts();
+    let (allow, deny) = shared.metrics.decisions();
     let mut degraded = Vec::new();
     if !audit.writable {
         degraded.push(json!({

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::session::Session;
 
 impl Shared {
-    pub(super) fn open_sessions(&self) -> usize {
+    pub(crate) fn open_sessions(&self) -> usize {
         self.sessions.all().iter().filter(|s| s.life() == crate::session::Life::Open).count()
     }
 

@@ -133,7 +133,9 @@ impl Gateway {
             let (to, arrivals) = mpsc::unbounded_channel();
             senders.push(to);
             let shared = shared.clone();
-            threads.push(spawn(&format!("ensage-worker-{number}"), move || crate::worker::run(&shared, arrivals))?);
+            threads.push(spawn(&format!("ensage-worker-{number}"), move || {
+                crate::worker::run(&shared, number, arrivals)
+            })?);
         }
         for one in bound {
             // The control thread takes it from there.

@@ -11,7 +11,7 @@ use ensage_audit::{Draft, GatewayEvent, Log, PolicyEvent, Seq};
 use ensage_creds::{KeySource, Placeholders, Redactor, Secrets, Vault};
 use ensage_endpoint::peers::Peers;
 use ensage_endpoint::proc::Digests;
-use ensage_policy::{Policy, Reason};
+use ensage_policy::Policy;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
 
@@ -20,6 +20,7 @@ use super::secrets::audit_key;
 use super::{Again, StartError};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
+use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::state::StateFolder;
 use crate::telemetry::chain;
@@ -60,8 +61,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     /// Client connections open now.
     pub(crate) open_connections: AtomicU64,
-    allowed: AtomicU64,
-    denied: AtomicU64,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// Asks the kernel who is at the other end.
     pub(crate) peers: Peers,
     /// Digests of programs.
@@ -136,8 +137,7 @@ impl Shared {
                 usize::try_from(limits.connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
             )),
             open_connections: AtomicU64::new(0),
-            allowed: AtomicU64::new(0),
-            denied: AtomicU64::new(0),
+            metrics: Metrics::new(workers),
             peers,
             digests: Digests::new(),
             hashing: AtomicBool::new(false),
@@ -181,6 +181,10 @@ impl Shared {
             message: error.as_deref(),
         };
         self.note(Draft::policy(if error.is_none() { "info" } else { "medium" }, &event));
+        match error {
+            None => self.metrics.reloaded(),
+            Some(_) => self.metrics.reload_rejected(),
+        }
         *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, error));
         result
     }
@@ -236,19 +240,6 @@ impl Shared {
     /// When it was started.
     pub(crate) fn since(&self) -> SystemTime {
         self.since
-    }
-
-    pub(crate) fn count_allowed(&self) {
-        self.allowed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_refusal(&self, _reason: Reason) {
-        self.denied.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Calls let through and refused.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.allowed.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))
     }
 
     /// Bytes held by undecided exchanges, to the unit.

@@ -21,6 +21,7 @@ use super::SetupError;
 use super::resolve::Names;
 use super::verify::fault_of;
 use crate::gateway::Generation;
+use crate::metrics::{Leg, Meter, Tally};
 use crate::socket::Socket;
 
 /// Dials origins under one policy generation; lives on one worker.
@@ -28,6 +29,7 @@ pub(crate) struct Dialer {
     policy: Arc<Policy>,
     names: Names,
     tls: TlsConnector,
+    tally: Arc<Tally>,
 }
 
 /// A connection over which nothing was sent yet.
@@ -40,11 +42,11 @@ pub(crate) struct Connected {
 
 impl Dialer {
     /// Must be called inside the worker's runtime. The error is about the resolvers.
-    pub(crate) fn new(generation: &Generation) -> Result<Self, SetupError> {
+    pub(crate) fn new(generation: &Generation, tally: Arc<Tally>) -> Result<Self, SetupError> {
         let policy = generation.policy.clone();
         let tls = TlsConnector::from(generation.tls.clone());
         let names = Names::new(&policy.upstream.dns)?;
-        Ok(Self { policy, names, tls })
+        Ok(Self { policy, names, tls, tally })
     }
 
     /// Opens a connection to `to`; for `https` the certificate is verified for that very name.
@@ -60,12 +62,14 @@ impl Dialer {
         let limit = self.policy.limits.dial_timeout;
         let tcp = connect(&addresses, limit).await?;
         let peer = tcp.peer_addr().map_err(Fault::Connect)?;
-        let tcp = Socket::new(tcp).map_err(Fault::Connect)?;
+        let tcp = Socket::new(tcp, Meter::new(&self.tally, Leg::Upstream)).map_err(Fault::Connect)?;
         let io = match scheme {
             Scheme::Http => OriginIo::Plain(tcp),
             Scheme::Https => {
                 let name = server_name(&to.host)?;
                 let shake = tokio::time::timeout(limit, self.tls.connect(name, tcp)).await;
+                let shaken = shake.as_ref().ok().and_then(|s| s.as_ref().ok());
+                self.tally.handshake(Leg::Upstream, shaken.and_then(|tls| tls.get_ref().1.handshake_kind()));
                 OriginIo::Tls(Box::new(shake.map_err(|_| Fault::Timeout)?.map_err(handshake_fault)?))
             }
         };

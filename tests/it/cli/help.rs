@@ -6,7 +6,7 @@ use super::asking::{failed, has};
 use super::home::{Home, done};
 
 /// What the contract has and this version does not.
-const LATER: [&str; 19] = [
+const LATER: [&str; 18] = [
     "reach",
     "report",
     "grants",
@@ -15,7 +15,6 @@ const LATER: [&str; 19] = [
     "stdio",
     "doctor",
     "run --publish",
-    "status --metrics",
     "sessions quarantine",
     "sessions release",
     "ca install",

@@ -11,6 +11,7 @@ mod lab;
 mod leaving;
 mod limits;
 mod mcp;
+mod metrics;
 mod observe;
 mod passing;
 mod reflect;
