@@ -17,6 +17,7 @@ mod flow;
 pub mod gate;
 pub mod gateway;
 mod h1;
+mod h2;
 mod metrics;
 pub mod session;
 mod socket;

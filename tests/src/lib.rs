@@ -20,6 +20,7 @@ mod answer;
 mod config;
 mod dns;
 mod gateway;
+pub mod h2;
 mod hello;
 mod metrics;
 mod origin;

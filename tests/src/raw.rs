@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -149,6 +150,17 @@ impl Raw {
         self.tcp().try_clone().unwrap()
     }
 
+    /// The socket of a connection that nothing is to be read of.
+    ///
+    /// # Panics
+    /// If TLS runs on it.
+    #[must_use]
+    pub fn into_tcp(self) -> TcpStream {
+        assert!(self.io.buffer().is_empty(), "bytes that nobody has read");
+        let Io::Tcp(pieces) = self.io.into_inner() else { panic!("TLS runs on it") };
+        pieces.stream
+    }
+
     /// The client's own address.
     ///
     /// # Panics
@@ -178,7 +190,7 @@ impl Raw {
     /// # Errors
     /// If the handshake fails.
     pub fn tls(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
-        self.handshake(roots, name, true)
+        self.handshake(roots, name, true, b"http/1.1")
     }
 
     /// Begins TLS without SNI.
@@ -186,10 +198,18 @@ impl Raw {
     /// # Errors
     /// If the handshake fails.
     pub fn tls_without_sni(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
-        self.handshake(roots, name, false)
+        self.handshake(roots, name, false, b"http/1.1")
     }
 
-    fn handshake(self, roots: &RootCertStore, name: &str, sni: bool) -> Result<Self, TlsError> {
+    /// Begins TLS for HTTP/2, and speaks none of it.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn tls_h2(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
+        self.handshake(roots, name, true, b"h2")
+    }
+
+    fn handshake(self, roots: &RootCertStore, name: &str, sni: bool, alpn: &[u8]) -> Result<Self, TlsError> {
         assert!(self.io.buffer().is_empty(), "bytes before the handshake");
         let Self { io, quiet } = self;
         let Io::Tcp(mut stream) = io.into_inner() else { panic!("TLS inside TLS") };
@@ -199,7 +219,7 @@ impl Raw {
             .with_root_certificates(roots.clone())
             .with_no_client_auth();
         config.enable_sni = sni;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         while session.is_handshaking() {
@@ -235,6 +255,16 @@ impl Raw {
             Io::Tcp(s) => s.write_all(bytes),
             Io::Tls(s) => s.write_all(bytes).and_then(|()| s.flush()),
         }
+    }
+
+    /// Sends as much as the other side takes within a second.
+    ///
+    /// # Panics
+    /// If the socket takes no options.
+    pub fn send_some(&mut self, bytes: &[u8]) {
+        self.tcp().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let _ = self.try_send(bytes);
+        self.tcp().set_write_timeout(Some(DEADLINE)).unwrap();
     }
 
     /// Sends bytes in pieces of this size, each in a packet of its own.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::config::Config;
 use crate::dns::Dns;
 use crate::gateway::Gateway;
+use crate::h2;
 use crate::pki::Ca;
 use crate::raw::{Raw, roots_of};
 use crate::spawn;
@@ -208,6 +209,17 @@ impl Rig {
         assert_eq!(answer.status, 200, "{}{}", answer.head, answer.text());
         let name = target.rsplit_once(':').map_or(target, |(host, _)| host);
         raw.tls(&self.trust(), name).unwrap()
+    }
+
+    /// The same, and HTTP/2 inside.
+    ///
+    /// # Panics
+    /// If the gateway does not let it through, or speaks no HTTP/2.
+    #[must_use]
+    pub fn h2(&self, gateway: &Gateway, target: &str) -> h2::Client {
+        let mut raw = Raw::open(gateway.address());
+        assert_eq!(raw.connect(target, "").status, 200);
+        h2::Client::open(raw, &self.trust(), target.rsplit_once(':').map_or(target, |(host, _)| host))
     }
 
     /// Every record, as `ensage audit --json` prints it.

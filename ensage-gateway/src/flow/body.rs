@@ -16,6 +16,7 @@ use super::respond::Stages;
 use super::substitute::Search;
 use crate::gate::Watch;
 use crate::h1::{Driven, Incoming};
+use crate::h2::Rewind;
 use crate::socket::Breaks;
 
 /// Why a body is cut off before its end. The peer sees a reset, never a complete message.
@@ -51,26 +52,42 @@ pub(crate) enum OutBody {
 impl OutBody {
     /// A governed value may be sent and ended because it was judged whole.
     pub(crate) fn judged(bytes: Bytes, proof: BodyPermit) -> Self {
-        Self::Judged(Judged { bytes: (!bytes.is_empty()).then_some(bytes), _proof: proof })
+        Self::Judged(Judged { sent: bytes.is_empty(), bytes, _proof: proof })
+    }
+}
+
+impl Rewind for OutBody {
+    fn rewind(&mut self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Judged(judged) => {
+                judged.sent = false;
+                true
+            }
+            Self::Passing(passing) => !passing.begun,
+        }
     }
 }
 
 /// A governed value and the proof that it was judged whole: there is no other way to one.
 pub(crate) struct Judged {
-    bytes: Option<Bytes>,
+    bytes: Bytes,
+    sent: bool,
     _proof: BodyPermit,
 }
 
 impl Judged {
     /// Bytes still to be sent.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.as_ref().map_or(0, Bytes::len)
+        if self.sent { 0 } else { self.bytes.len() }
     }
 }
 
 /// A body on its way upstream.
 pub(crate) struct Passing {
     body: Incoming,
+    /// Something of it was asked for.
+    begun: bool,
     search: Search,
     /// Shared with the exchange: bytes so far, and whether a placeholder was found.
     seen: std::rc::Rc<UpSeen>,
@@ -87,7 +104,7 @@ pub(crate) struct UpSeen {
 
 impl Passing {
     pub(crate) fn new(body: Incoming, search: Search, seen: std::rc::Rc<UpSeen>) -> Self {
-        Self { body, search, seen }
+        Self { body, begun: false, search, seen }
     }
 }
 
@@ -105,9 +122,16 @@ impl Body for OutBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Judged(judged) => Poll::Ready(judged.bytes.take().map(|b| Ok(Frame::data(b)))),
+            // A copy of the reference: the value may have to be sent once more.
+            Self::Judged(judged) if judged.len() == 0 => Poll::Ready(None),
+            Self::Judged(judged) => {
+                judged.sent = true;
+                Poll::Ready(Some(Ok(Frame::data(judged.bytes.clone()))))
+            }
             Self::Passing(p) => {
-                let Some(frame) = ready!(Pin::new(&mut p.body).poll_frame(cx)) else {
+                let polled = Pin::new(&mut p.body).poll_frame(cx);
+                p.begun |= polled.is_ready();
+                let Some(frame) = ready!(polled) else {
                     return Poll::Ready(None);
                 };
                 let Ok(frame) = frame else { return Poll::Ready(Some(Err(Cut::Client))) };
@@ -136,7 +160,7 @@ impl Body for OutBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Judged(judged) => judged.bytes.is_none(),
+            Self::Judged(judged) => judged.sent,
             Self::Passing(p) => p.body.is_end_stream(),
         }
     }

@@ -79,6 +79,8 @@ pub(super) struct Facts {
     pub(super) method: Option<http::Method>,
     pub(super) scheme: Option<&'static str>,
     pub(super) path: Option<Arc<str>>,
+    /// `1.1` or `2`.
+    pub(super) version: &'static str,
     pub(super) mcp_server: Option<Arc<str>>,
     pub(super) mcp_session: Option<Box<str>>,
     pub(super) message: Option<Box<MessageFacts>>,
@@ -112,7 +114,8 @@ impl Exchange {
             Via::Tunnel { authority, scheme, .. } => (Some(scheme.code()), Some(authority.clone())),
         };
         let method = Some(head.method.clone());
-        let facts = Facts { method, scheme, server, ..Facts::default() };
+        let version = if head.version == http::Version::HTTP_2 { "2" } else { "1.1" };
+        let facts = Facts { method, scheme, server, version, ..Facts::default() };
         let call = Uuid::now_v7();
         let started = Instant::now();
         Box::new(Self {

@@ -8,17 +8,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ensage_policy::Reason;
-use http::Response;
+use http::{Request, Response};
 use tokio::time::Instant;
 
-use super::body::{Cut, UpSeen};
+use super::body::{Cut, OutBody, UpSeen};
 use super::exchange::Exchange;
 use super::identify::{Conn, Member};
 use super::reply::Stop;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
 use crate::h1::{Incoming, Link, SendError};
-use crate::upstream::{Dialer, Fault, Lane, Lease, PoolKey};
+use crate::h2::{self, Call, CallError};
+use crate::upstream::{Dialer, Fault, Lane, Lease, PoolKey, Shared, Single};
 
 /// The head of an answer, its body unread.
 pub(crate) struct Answer {
@@ -33,51 +34,74 @@ pub(crate) struct Answer {
 impl Answer {
     /// The address that was dialled.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
-        self.loan.lent.as_ref().map(|lease| lease.peer)
+        match &self.loan.lent {
+            Some(Lent::Single(single)) => Some(single.peer),
+            Some(Lent::Stream(_, shared)) => Some(shared.peer),
+            None => None,
+        }
     }
 }
 
-/// A connection in use. Dropped without [`Loan::done`], and with it the answer's body, it is closed: that cancels the
-/// upstream request.
+/// What is used of a connection, or all of it. Dropped without [`Loan::done`], and with it the answer's body, it is
+/// closed: that cancels the upstream request.
 pub(crate) struct Loan {
-    lent: Option<Lease>,
+    lent: Option<Lent>,
     lane: Rc<Lane>,
+}
+
+enum Lent {
+    Single(Single),
+    Stream(Call<OutBody>, Rc<Shared>),
 }
 
 impl Loan {
     /// The answer is complete: the connection may serve the next request of this session, unless this one's body is
     /// still under way.
     pub(crate) fn done(&mut self) {
-        if let Some(lease) = self.lent.take_if(|lease| lease.link.is_idle()) {
-            self.lane.give_back(lease);
+        match &self.lent {
+            Some(Lent::Single(single)) if single.link.is_idle() => {}
+            _ => return,
+        }
+        if let Some(Lent::Single(single)) = self.lent.take() {
+            self.lane.give_back(single);
         }
     }
 
     /// True where nothing of the request is left to be sent.
     pub(crate) fn is_out(&self) -> bool {
-        self.lent.as_ref().is_none_or(|lease| lease.link.is_out())
+        match &self.lent {
+            Some(Lent::Single(single)) => single.link.is_out(),
+            Some(Lent::Stream(call, _)) => call.is_out(),
+            None => true,
+        }
     }
 
     /// Goes on with a body that is still under way. The connection is closed with the loan.
     pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.lent {
-            Some(lease) => lease.link.poll_rest(cx),
+            Some(Lent::Single(single)) => single.link.poll_rest(cx),
+            Some(Lent::Stream(call, _)) => call.poll_rest(cx),
             None => Poll::Ready(()),
         }
     }
 
     /// What the response gate refused, if it refused something.
     pub(crate) fn violation(&self) -> Option<&'static str> {
-        self.lent.as_ref().and_then(|lease| lease.gate.violation()).map(|v| v.detail)
+        match &self.lent {
+            Some(Lent::Single(single)) => single.gate.violation().map(|v| v.detail),
+            Some(Lent::Stream(..)) | None => None,
+        }
     }
 }
 
 /// How long an upstream may take for its answer's head before the running call is shown in the log.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
+/// How often a request is sent once more that an upstream has not looked at (RFC 9113 section 8.7).
+const AGAIN_MAX: u32 = 3;
 
 /// Sends the request over a pooled connection, or a new one where there is none that is still open.
 pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
-    let Outbound { request, key, scrub } = outbound;
+    let Outbound { request, key, scrub, te } = outbound;
     let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
@@ -87,25 +111,54 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     x.hands_over(begun.into_std());
     let shown = begun + SHOWN_AFTER;
     let lane = member.pool.lane(&key);
-    let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
-        Some(lease) => (lease, begun + limit),
-        None => {
-            // Boxed: it is seldom needed, and larger than all the rest.
-            let lease = until_shown(conn, x, shown, None, Box::pin(open(&dialer, &key, conn)).as_mut()).await??;
-            (lease, Instant::now() + limit)
+    let (head, mut body) = request.into_parts();
+    for _ in 0..=AGAIN_MAX {
+        let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
+            Some(lease) => (lease, begun + limit),
+            None => {
+                // Boxed: it is seldom needed, and larger than all the rest.
+                let opened = Box::pin(open(&dialer, &key, conn, &lane));
+                let lease = until_shown(conn, x, shown, None, pin!(opened)).await??;
+                (lease, Instant::now() + limit)
+            }
+        };
+        match lease {
+            Lease::Single(single) => {
+                single.gate.expect(Asked::from(&head.method));
+                single.link.ask(Request::from_parts(head, body));
+                let answered = until_shown(conn, x, shown, Some(due), pin!(single.link.answer())).await?;
+                let response = answered.map_err(|error| failed(&x.up, &single.gate, &error))?;
+                x.takes_over();
+                return Ok(Answer { response, loan: Loan { lent: Some(Lent::Single(single)), lane }, scrub });
+            }
+            Lease::Shared(shared) => {
+                let call = match Call::ask(&shared.handle, head.clone(), body, te) {
+                    Ok(call) => call,
+                    Err(back) => {
+                        body = back;
+                        continue;
+                    }
+                };
+                let answered = until_shown(conn, x, shown, Some(due), pin!(call.answer(&shared.handle))).await?;
+                match answered {
+                    Ok(response) => {
+                        x.takes_over();
+                        return Ok(Answer {
+                            response,
+                            loan: Loan { lent: Some(Lent::Stream(call, shared)), lane },
+                            scrub,
+                        });
+                    }
+                    Err(CallError::Unprocessed) => match call.into_body() {
+                        Some(back) => body = back,
+                        None => return Err(Fault::Closed.into()),
+                    },
+                    Err(error) => return Err(ended(&x.up, &error)),
+                }
+            }
         }
-    };
-    lease.gate.expect(Asked::from(request.method()));
-    lease.link.ask(request);
-    let answered = until_shown(conn, x, shown, Some(due), pin!(lease.link.answer())).await?;
-    match answered {
-        Ok(response) => {
-            x.takes_over();
-            let loan = Loan { lent: Some(lease), lane };
-            Ok(Answer { response, loan, scrub })
-        }
-        Err(error) => Err(failed(&x.up, &lease.gate, &error)),
     }
+    Err(Fault::Closed.into())
 }
 
 /// What `work` comes to, by `due` where there is a limit. When it is not done by `shown`, the call goes into the log on
@@ -129,10 +182,30 @@ async fn until_shown<T>(
     }
 }
 
-async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn) -> Result<Lease, Stop> {
-    let connected = dialer.dial(&key.authority, key.scheme, &key.opened, &conn.shared.own_addresses()).await?;
-    let (gate, handle) = Gate::responses(connected.io, conn.worker.gate_limits());
-    Ok(Lease { link: Link::new(gate), gate: handle, peer: connected.peer })
+/// Opens a connection. Where it may become one that many share, whoever comes meanwhile waits for it instead of opening
+/// another.
+async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn, lane: &Rc<Lane>) -> Result<Lease, Stop> {
+    if let Some(opening) = lane.opening() {
+        opening.notified().await;
+        if let Some(lease) = poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
+            return Ok(lease);
+        }
+    }
+    let _opening = key.h2.then(|| lane.open());
+    let connected = dialer.dial(key, &conn.shared.own_addresses()).await?;
+    let limits = conn.worker.gate_limits();
+    if connected.h2 {
+        let (handle, running) = h2::connect(connected.io, limits).await.map_err(|_| Fault::Closed)?;
+        // It ends with the last of its requests once the pool has let go of it.
+        tokio::task::spawn_local(async move {
+            if let Err(error) = running.await {
+                tracing::debug!(%error, "a connection to an upstream broke");
+            }
+        });
+        return Ok(Lease::Shared(lane.share(handle, connected.peer)));
+    }
+    let (gate, handle) = Gate::responses(connected.io, limits);
+    Ok(Lease::Single(Single { link: Link::new(gate), gate: handle, peer: connected.peer }))
 }
 
 /// Names what went wrong between the request's first byte and the answer's head.
@@ -140,12 +213,32 @@ fn failed(up: &UpSeen, gate: &Watch, error: &SendError<Cut>) -> Stop {
     if let Some(violation) = gate.violation() {
         return Fault::Protocol { detail: violation.detail }.into();
     }
-    if let Some(reason) = up.stray.get() {
-        return Stop::refused(reason, "the body carries a placeholder, which belongs into its slot only");
-    }
     match error {
-        SendError::Body(Cut::Client) => Stop::ClientGone,
+        SendError::Body(cut) => unsent(up, *cut),
         SendError::Head => Fault::Protocol { detail: "the answer's head cannot be read" }.into(),
-        SendError::Body(_) | SendError::Closed => Fault::Closed.into(),
+        SendError::Closed => strayed(up).unwrap_or_else(|| Fault::Closed.into()),
     }
+}
+
+/// The same of a stream.
+fn ended(up: &UpSeen, error: &CallError<Cut>) -> Stop {
+    match error {
+        CallError::Body(cut) => unsent(up, *cut),
+        CallError::Protocol(detail) => Fault::Protocol { detail }.into(),
+        CallError::Unprocessed | CallError::Closed => strayed(up).unwrap_or_else(|| Fault::Closed.into()),
+    }
+}
+
+/// The request's own body failed.
+fn unsent(up: &UpSeen, cut: Cut) -> Stop {
+    match (strayed(up), cut) {
+        (Some(stop), _) => stop,
+        (None, Cut::Client) => Stop::ClientGone,
+        (None, _) => Fault::Closed.into(),
+    }
+}
+
+fn strayed(up: &UpSeen) -> Option<Stop> {
+    let reason = up.stray.get()?;
+    Some(Stop::refused(reason, "the body carries a placeholder, which belongs into its slot only"))
 }

@@ -23,6 +23,8 @@ mod request;
 mod respond;
 mod revoke;
 mod scan;
+mod streams;
+mod strip;
 mod substitute;
 mod tunnel;
 mod wait;

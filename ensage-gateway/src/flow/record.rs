@@ -167,7 +167,7 @@ impl Exchange {
             server: None,
             port: f.server.as_ref().map(|a| a.port),
             peer: f.peer,
-            protocol_version: Some("1.1"),
+            protocol_version: Some(f.version),
             method: f.method.as_ref().map(http::Method::as_str),
             scheme: f.scheme,
             path: f.path.as_deref(),

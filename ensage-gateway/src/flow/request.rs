@@ -82,13 +82,16 @@ fn absolute(x: &mut Exchange, head: &http::request::Parts) -> Result<(Authority,
 }
 
 /// Whether the Host field names this authority; the gate has already refused a second one and, in HTTP/1.1, none at all.
+/// In HTTP/2 `:authority` stands beside a Host that is spelled in another way.
 fn host_agrees(head: &http::request::Parts, authority: &Authority, scheme: Scheme) -> Result<bool, Stop> {
-    let Some(value) = head.headers.get(header::HOST) else { return Ok(true) };
-    let (bytes, port) = (value.as_bytes(), scheme.default_port());
-    if authority.is_spelled(bytes, port) {
-        return Ok(true);
+    let port = scheme.default_port();
+    for value in head.headers.get_all(header::HOST) {
+        let said = value.as_bytes();
+        if !authority.is_spelled(said, port) && Authority::parse(said, Some(port)).map_err(malformed)? != *authority {
+            return Ok(false);
+        }
     }
-    Authority::parse(bytes, Some(port)).map(|host| host == *authority).map_err(malformed)
+    Ok(true)
 }
 
 /// What a malformed authority is told.

@@ -1,7 +1,9 @@
 //! What a new policy takes away: a call that runs is held against it, and cut where it would now be refused.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use ensage_mcp::llm;
 use ensage_mcp::mcp::Message;
@@ -13,7 +15,7 @@ use super::reply::Stop;
 use super::request::Target;
 use crate::gateway::Shared;
 
-/// What was judged of the call that runs on a connection. HTTP/1 has one at a time.
+/// What was judged of the call that runs on a connection, or on a stream of one.
 pub(crate) struct Running {
     pub(crate) member: Rc<Member>,
     pub(crate) method: http::Method,
@@ -39,6 +41,8 @@ pub(crate) enum Content {
 pub(crate) struct Watchman {
     running: RefCell<Option<Running>>,
     revoked: Cell<bool>,
+    /// Who waits to be cut off.
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Watchman {
@@ -67,6 +71,28 @@ impl Watchman {
             }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Cuts the running call off where it may no longer run.
+    pub(crate) fn review(&self, shared: &Shared) {
+        if self.judge_again(shared).is_err() {
+            self.revoked.set(true);
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Returns when a [review](Self::review) has cut the running call off.
+    pub(crate) async fn cut_off(&self) {
+        poll_fn(|cx| {
+            if self.revoked.get() {
+                return Poll::Ready(());
+            }
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Holds the running call against the policy and the vault of this moment.

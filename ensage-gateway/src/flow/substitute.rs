@@ -23,7 +23,8 @@ use super::hold::Held;
 use super::identify::{Conn, Member, Taint};
 use super::reply::Stop;
 use super::request::Target;
-use super::respond::{Expected, hop_by_hop};
+use super::respond::hop_by_hop;
+use super::strip::{drop_stray_mcp, drop_unlisted};
 use crate::gateway::Generation;
 use crate::h1::tell_length;
 use crate::upstream::PoolKey;
@@ -195,6 +196,8 @@ pub(crate) struct Outbound {
     pub(crate) request: Request<OutBody>,
     pub(crate) key: PoolKey,
     pub(crate) scrub: ScrubPlan,
+    /// The client takes trailers (RFC 9110 section 10.1.4), which HTTP/2 passes on.
+    pub(crate) te: bool,
 }
 
 /// What must not come back, and whether the answer is read at all.
@@ -213,25 +216,6 @@ impl ScrubPlan {
     }
 }
 
-/// Request fields that MCP servers get: the standard ones and MCP's own. Everything else says who the client claims to
-/// be, which is no evidence (threat D15), and is dropped unless the entry lists it.
-const MCP_HEADERS: [HeaderName; 14] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::DATE,
-    header::HOST,
-    header::ORIGIN,
-    header::PRAGMA,
-    header::USER_AGENT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("last-event-id"),
-];
-
 /// Builds the upstream request out of the client's, whose fields it takes. The order matters: what Connection nominates
 /// goes first, the secret comes last, so that nothing the client says can take it away or bring another (threat B8).
 pub(super) fn outbound(
@@ -248,6 +232,8 @@ pub(super) fn outbound(
     }
     let mut headers = std::mem::take(&mut head.headers);
     let token = filled_slot(permit.fill()).and_then(|(_, slot)| token(&headers, slot));
+    let h2 = head.version == Version::HTTP_2;
+    let te = h2 && headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     hop_by_hop(&mut headers);
     let governed = permit.route().governed();
     let waits = matches!((governed, &body), (Governed::Passing, OutBody::Passing(_)));
@@ -256,7 +242,9 @@ pub(super) fn outbound(
     }
     // One spelling of the one authority, whatever the client's was: an origin must not read another host out of it.
     let (authority, port) = (permit.authority(), permit.scheme().default_port());
-    if !headers.get(header::HOST).is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
+    let mut said = headers.get_all(header::HOST).iter();
+    let said = said.next().filter(|_| said.next().is_none());
+    if !said.is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
         let host = HeaderValue::try_from(authority.written(port));
         headers.insert(header::HOST, host.map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))?);
     }
@@ -286,59 +274,16 @@ pub(super) fn outbound(
     *request.headers_mut() = headers;
     let (scheme, credential) = (permit.scheme(), filled_slot(permit.fill()).map(|(c, _)| c.name.clone()));
     let (authority, opened) = permit.into_place();
-    let key = PoolKey { authority, scheme, credential, generation: x.policy().generation, opened };
+    let key = PoolKey { authority, scheme, h2, credential, generation: x.policy().generation, opened };
     let scrub = ScrubPlan { ready, governed };
-    Ok(Outbound { request, key, scrub })
-}
-
-/// What the stateless era and streams give no meaning to is not sent: a server might.
-fn drop_stray_mcp(headers: &mut HeaderMap, expected: &Expected) {
-    let stray: &[&str] = match expected {
-        Expected::Mcp(message) if message.revision.is_modern() => &["mcp-session-id", "last-event-id"],
-        Expected::McpStream => &["mcp-method", "mcp-name"],
-        Expected::Mcp(_) | Expected::Opaque | Expected::Anthropic(_) => &[],
-    };
-    for name in stray {
-        headers.remove(*name);
-    }
-    if matches!(expected, Expected::McpStream) {
-        let params: Vec<HeaderName> =
-            headers.keys().filter(|n| n.as_str().starts_with("mcp-param-")).cloned().collect();
-        for name in params {
-            headers.remove(name);
-        }
-    }
+    Ok(Outbound { request, key, scrub, te })
 }
 
 /// The credential that is put in, and where.
-fn filled_slot(fill: &Fill) -> Option<(&Arc<Credential>, &model::Slot)> {
+pub(super) fn filled_slot(fill: &Fill) -> Option<(&Arc<Credential>, &model::Slot)> {
     match fill {
         Fill::Nothing => None,
         Fill::Substitute { credential, slot } | Fill::Inject { credential, slot } => Some((credential, slot)),
-    }
-}
-
-fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
-    let Some(rule) = permit.route().mcp() else { return };
-    let slots: Vec<&str> = filled_slot(permit.fill())
-        .into_iter()
-        .flat_map(|(c, _)| c.slots.iter())
-        .map(|s| match s {
-            model::Slot::Bearer => "authorization",
-            model::Slot::Header(name) => name.as_str(),
-        })
-        .collect();
-    let keep = |name: &HeaderName| {
-        let text = name.as_str();
-        MCP_HEADERS.contains(name)
-            || text.starts_with("mcp-")
-            || text.starts_with("sec-fetch-")
-            || slots.contains(&text)
-            || rule.headers.iter().any(|h| h == text)
-    };
-    let gone: Vec<HeaderName> = headers.keys().filter(|n| !keep(n)).cloned().collect();
-    for name in gone {
-        headers.remove(name);
     }
 }
 

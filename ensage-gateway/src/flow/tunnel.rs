@@ -14,16 +14,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
-use super::body::ReplyBody;
+use super::body::{Cut, ReplyBody};
 use super::connection::{Link, Tunnel, unless_revoked};
 use super::exchange::Exchange;
 use super::identify::{self, Client, Conn, Via};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
+use super::streams::streams;
 use crate::gate::{Gate, Watch};
 use crate::h1::{self, Incoming};
 use crate::metrics::Leg;
 use crate::socket::Socket;
+
+const ALPN_H2: &[u8] = b"h2";
 
 /// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
 pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tunnel) {
@@ -54,7 +57,11 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
     let shaken = opened.as_ref().and_then(|tls| tls.get_ref().1.handshake_kind());
     link.worker.tally().handshake(Leg::Client, shaken);
     if let Some(stream) = opened {
-        Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, stream)).await;
+        let via = Via::Tunnel { authority, scheme, taint };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(ALPN_H2) => Box::pin(streams(link, via, stream)).await,
+            _ => Box::pin(requests(link, via, stream)).await,
+        }
     }
 }
 
@@ -238,13 +245,17 @@ where
 
 fn violated(conn: &Rc<Conn>, reason: Reason, detail: &'static str) -> Option<Bytes> {
     let head = Request::builder().body(()).ok()?.into_parts().0;
-    let mut x = Exchange::begin(conn, &head);
+    unread(conn, &head, Stop::refused(reason, detail)).ok().map(plain)
+}
+
+/// Refuses and records what no exchange can be made of.
+pub(super) fn unread(conn: &Rc<Conn>, head: &Parts, stop: Stop) -> Result<Response<ReplyBody>, Cut> {
+    let mut x = Exchange::begin(conn, head);
     x.unread();
     if let Client::Member(member) = &conn.client {
         x.member(member);
     }
-    let answer = reply::refuse(x, Stop::refused(reason, detail), &head).ok()?;
-    Some(plain(answer))
+    reply::refuse(x, stop, head)
 }
 
 /// An answer of ours as bytes: nothing is served on the connection any more.

@@ -41,6 +41,11 @@ const NOT_NOMINATED: &[&str] = &[
 /// Names that some servers read as the framing fields.
 const FRAMING_TWINS: &[&str] = &["content_length", "transfer_encoding"];
 
+/// True if some servers read a field of this name as one of framing.
+pub(crate) fn is_framing_twin(name: &str) -> bool {
+    FRAMING_TWINS.contains(&name)
+}
+
 /// True if a trailer field of this name may be passed on (contract section 4).
 pub fn trailer_passes(name: &http::HeaderName) -> bool {
     !NOT_IN_TRAILERS.contains(&name.as_str())

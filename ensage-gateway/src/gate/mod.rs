@@ -35,9 +35,11 @@ use std::time::Duration;
 
 use ensage_policy::Reason;
 
+pub(crate) use fields::is_framing_twin;
 pub use fields::trailer_passes;
 pub use inspect::{Asked, Inspector, Seen, Stop};
 pub use io::{Gate, Phase, Watch};
+pub(crate) use target::origin_form;
 
 /// Bounds of one message head (contract section 2, `[limits]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,6 +92,26 @@ impl Target {
     }
 }
 
+/// Judges a target in origin-form that is here whole.
+///
+/// # Errors
+/// What kind of fault, and the rule that it breaks.
+pub(crate) fn origin_form(text: &[u8], bytes_max: u64) -> Result<(), (Kind, &'static str)> {
+    let mut target = Target::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let taken = target.read(rest, false, bytes_max).map_err(|fault| (fault.kind, fault.detail))?;
+        if taken == 0 {
+            break;
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    match (target.part, rest) {
+        (Part::Path | Part::Query, []) => Ok(()),
+        _ => Err((Kind::Malformed, "a path in no known form")),
+    }
+}
+
 fn authority(text: &[u8]) -> Result<(), Fault> {
     match http::uri::Authority::try_from(text) {
         // Alone it would be read as the asterisk form.

@@ -20,6 +20,8 @@ pub(crate) struct Generation {
     pub(crate) policy: Arc<Policy>,
     /// The client side of TLS.
     pub(crate) tls: Arc<ClientConfig>,
+    /// The same, offering HTTP/2 too.
+    pub(crate) tls_h2: Arc<ClientConfig>,
     /// Definitions of agents in force.
     pub(crate) matchers: Vec<Matcher>,
     /// Its member `policy` of records.
@@ -34,8 +36,12 @@ impl Generation {
         let slots = |c: &Arc<Credential>| {
             (c.name.clone(), c.slots.iter().filter_map(crate::flow::creds_slot).collect::<Vec<_>>())
         };
+        let tls = upstream::client_config(&policy, own_ca)?;
+        let mut tls_h2 = tls.clone();
+        tls_h2.alpn_protocols.insert(0, b"h2".to_vec());
         Ok(Self {
-            tls: Arc::new(upstream::client_config(&policy, own_ca)?),
+            tls: Arc::new(tls),
+            tls_h2: Arc::new(tls_h2),
             matchers: matchers(&policy),
             fragment: PolicyFacts { generation: policy.generation, sha256: Some(&policy.sha256) }.fragment(),
             slots: policy.credentials.iter().map(slots).collect(),

@@ -8,20 +8,18 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::line::Content;
-
 /// The stream ended, or broke off, before the body did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the body ended early")]
 pub(crate) struct Broken;
 
 /// A connection that a body is read from.
-pub(super) trait Feed {
+pub(crate) trait Feed {
     /// The next piece of the body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
 
-    /// What is left of the body.
-    fn content(&self) -> Content;
+    /// How many bytes of the body are left, where that is known; 0 once nothing of it is.
+    fn left(&self) -> Option<u64>;
 }
 
 /// The body of a request that a client sends, or of an answer that an upstream gives. Dropped early, its connection
@@ -36,8 +34,14 @@ impl Incoming {
         Self { from: None }
     }
 
-    pub(super) fn new(from: Rc<RefCell<dyn Feed>>) -> Self {
+    /// One that is read with others of its connection.
+    pub(crate) fn shared(from: Rc<RefCell<dyn Feed>>) -> Self {
         Self { from: Some(from) }
+    }
+
+    /// One that is read alone.
+    pub(crate) fn of(from: impl Feed + 'static) -> Self {
+        Self { from: Some(Rc::new(RefCell::new(from))) }
     }
 }
 
@@ -49,7 +53,7 @@ impl Body for Incoming {
         let Some(from) = &self.from else { return Poll::Ready(None) };
         let mut feed = from.borrow_mut();
         let polled = feed.poll_body(cx);
-        let over = feed.content() == Content::Done || matches!(polled, Poll::Ready(Some(Err(_))));
+        let over = feed.left() == Some(0) || matches!(polled, Poll::Ready(Some(Err(_))));
         drop(feed);
         if over {
             self.from = None;
@@ -62,10 +66,9 @@ impl Body for Incoming {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.from.as_ref().map(|from| from.borrow().content()) {
-            None | Some(Content::Done) => SizeHint::with_exact(0),
-            Some(Content::Length(left)) => SizeHint::with_exact(left),
-            Some(Content::Chunked(_) | Content::UntilClose) => SizeHint::default(),
+        match self.from.as_ref().map_or(Some(0), |from| from.borrow().left()) {
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
         }
     }
 }

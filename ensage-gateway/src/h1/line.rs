@@ -34,6 +34,17 @@ pub(super) enum Content {
     UntilClose,
 }
 
+impl Content {
+    /// How many bytes are left, where that is known.
+    pub(super) const fn left(self) -> Option<u64> {
+        match self {
+            Self::Done => Some(0),
+            Self::Length(left) => Some(left),
+            Self::Chunked(_) | Self::UntilClose => None,
+        }
+    }
+}
+
 /// Bytes that were read off a stream, and what is left of the message in them.
 #[derive(Debug)]
 pub(super) struct Line<IO> {

@@ -20,7 +20,7 @@ use super::out::{Framing, Out};
 use crate::timer::Timer;
 
 /// How long a body waits for the upstream's word that was asked for (contract section 4).
-const WORD_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const WORD_WAIT: Duration = Duration::from_secs(1);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ where
             origin.persistence = answer.persistence;
             let body = match answer.content {
                 Content::Done => Incoming::empty(),
-                _ => Incoming::new(self.origin.clone()),
+                _ => Incoming::shared(self.origin.clone()),
             };
             return Ok(Response::from_parts(answer.parts, body));
         }
@@ -278,7 +278,7 @@ where
         self.line.poll_content(cx)
     }
 
-    fn content(&self) -> Content {
-        self.line.content
+    fn left(&self) -> Option<u64> {
+        self.line.content.left()
     }
 }

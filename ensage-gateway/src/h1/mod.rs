@@ -21,8 +21,8 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::Incoming;
+pub(crate) use body::{Broken, Feed, Incoming};
 pub(crate) use head::{is_bodyless, write_response};
-pub(crate) use link::{Link, SendError};
+pub(crate) use link::{Link, SendError, WORD_WAIT};
 pub(crate) use out::tell_length;
-pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, Driven, Presence, serve};
+pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, DRIVE_WAIT, Driven, Presence, serve};

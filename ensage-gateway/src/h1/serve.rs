@@ -36,7 +36,7 @@ pub(crate) trait Driven: Body<Data = Bytes> {
 }
 
 /// The longest time that a request goes on whose answer is out.
-const DRIVE_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const DRIVE_WAIT: Duration = Duration::from_secs(60);
 
 /// A stream over which no more requests are served.
 pub(crate) struct Served<IO> {
@@ -71,7 +71,7 @@ where
         let asked = Asked::of(&request);
         let body = match request.content {
             Content::Done => Incoming::empty(),
-            _ => Incoming::new(client.clone()),
+            _ => Incoming::shared(client.clone()),
         };
         let answer = {
             let mut work = pin!(service(&mut request.parts, body));
@@ -206,7 +206,7 @@ where
     if Rc::strong_count(client) > 1 {
         return false;
     }
-    let mut body = Incoming::new(client.clone());
+    let mut body = Incoming::shared(client.clone());
     let read = async {
         let mut left = DRAIN_BYTES_MAX;
         while let Some(frame) = body.frame().await {
@@ -371,7 +371,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Feed for Client<IO> {
         self.line.poll_content(cx)
     }
 
-    fn content(&self) -> Content {
-        self.line.content
+    fn left(&self) -> Option<u64> {
+        self.line.content.left()
     }
 }

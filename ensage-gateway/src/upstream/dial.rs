@@ -7,19 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ensage_policy::authority::{Authority, Host};
+use ensage_policy::authority::Host;
 use ensage_policy::{Policy, Scheme};
-use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Fault;
 use super::SetupError;
 use super::resolve::Names;
 use super::verify::fault_of;
+use super::{Fault, PoolKey};
 use crate::gateway::Generation;
 use crate::metrics::{Leg, Meter, Tally};
 use crate::socket::Socket;
@@ -29,6 +28,7 @@ pub(crate) struct Dialer {
     policy: Arc<Policy>,
     names: Names,
     tls: TlsConnector,
+    tls_h2: TlsConnector,
     tally: Arc<Tally>,
 }
 
@@ -38,6 +38,8 @@ pub(crate) struct Connected {
     pub(crate) io: OriginIo,
     /// The address that was checked and dialled.
     pub(crate) peer: SocketAddr,
+    /// It speaks HTTP/2.
+    pub(crate) h2: bool,
 }
 
 impl Dialer {
@@ -45,35 +47,35 @@ impl Dialer {
     pub(crate) fn new(generation: &Generation, tally: Arc<Tally>) -> Result<Self, SetupError> {
         let policy = generation.policy.clone();
         let tls = TlsConnector::from(generation.tls.clone());
+        let tls_h2 = TlsConnector::from(generation.tls_h2.clone());
         let names = Names::new(&policy.upstream.dns)?;
-        Ok(Self { policy, names, tls, tally })
+        Ok(Self { policy, names, tls, tls_h2, tally })
     }
 
-    /// Opens a connection to `to`; for `https` the certificate is verified for that very name.
+    /// Opens a connection for requests of this key; for `https` the certificate is verified for that very name.
     /// `own` are the gateway's listeners, which are never dialled.
-    pub(crate) async fn dial(
-        &self,
-        to: &Authority,
-        scheme: Scheme,
-        opened: &[IpNet],
-        own: &[SocketAddr],
-    ) -> Result<Connected, Fault> {
-        let addresses = self.names.addresses(&self.policy, to, opened, own).await?;
+    pub(crate) async fn dial(&self, key: &PoolKey, own: &[SocketAddr]) -> Result<Connected, Fault> {
+        let to = &key.authority;
+        let addresses = self.names.addresses(&self.policy, to, &key.opened, own).await?;
         let limit = self.policy.limits.dial_timeout;
         let tcp = connect(&addresses, limit).await?;
         let peer = tcp.peer_addr().map_err(Fault::Connect)?;
         let tcp = Socket::new(tcp, Meter::new(&self.tally, Leg::Upstream)).map_err(Fault::Connect)?;
-        let io = match scheme {
+        let mut h2 = false;
+        let io = match key.scheme {
             Scheme::Http => OriginIo::Plain(tcp),
             Scheme::Https => {
                 let name = server_name(&to.host)?;
-                let shake = tokio::time::timeout(limit, self.tls.connect(name, tcp)).await;
+                let connector = if key.h2 { &self.tls_h2 } else { &self.tls };
+                let shake = tokio::time::timeout(limit, connector.connect(name, tcp)).await;
                 let shaken = shake.as_ref().ok().and_then(|s| s.as_ref().ok());
                 self.tally.handshake(Leg::Upstream, shaken.and_then(|tls| tls.get_ref().1.handshake_kind()));
-                OriginIo::Tls(Box::new(shake.map_err(|_| Fault::Timeout)?.map_err(handshake_fault)?))
+                let tls = shake.map_err(|_| Fault::Timeout)?.map_err(handshake_fault)?;
+                h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                OriginIo::Tls(Box::new(tls))
             }
         };
-        Ok(Connected { io, peer })
+        Ok(Connected { io, peer, h2 })
     }
 }
 

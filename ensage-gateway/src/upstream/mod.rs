@@ -8,6 +8,6 @@ mod verify;
 
 pub(crate) use dial::Dialer;
 pub(crate) use fault::Fault;
-pub(crate) use pool::{Lane, Lease, Pool, PoolKey};
+pub(crate) use pool::{Lane, Lease, Pool, PoolKey, Shared, Single};
 pub use verify::SetupError;
 pub(crate) use verify::{anchors, client_config};

@@ -1,6 +1,6 @@
-//! Idle upstream connections of one session. No session rides another's, and none serves two credentials.
+//! Upstream connections of one session. No session rides another's, and none serves two credentials.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,11 +11,12 @@ use std::time::Duration;
 use ensage_policy::Scheme;
 use ensage_policy::authority::Authority;
 use ipnet::IpNet;
+use tokio::sync::Notify;
 
 use super::dial::OriginIo;
 use crate::flow::OutBody;
 use crate::gate::{Gate, Watch};
-use crate::h1;
+use crate::{h1, h2};
 
 /// Most idle connections kept for one key; more are closed.
 const IDLE_MAX: usize = 32;
@@ -27,6 +28,8 @@ pub(crate) struct PoolKey {
     pub(crate) authority: Authority,
     /// Plain or TLS.
     pub(crate) scheme: Scheme,
+    /// HTTP/2 is offered too: the client speaks it.
+    pub(crate) h2: bool,
     /// The credential that was put in, if any.
     pub(crate) credential: Option<Arc<str>>,
     /// The policy generation whose trust anchors and addresses were checked.
@@ -35,8 +38,16 @@ pub(crate) struct PoolKey {
     pub(crate) opened: Vec<IpNet>,
 }
 
-/// One connection: its two directions, its response gate, and where it leads.
-pub(crate) struct Lease {
+/// A connection for one more request.
+pub(crate) enum Lease {
+    /// For this one alone.
+    Single(Single),
+    /// Others are under way on it.
+    Shared(Rc<Shared>),
+}
+
+/// HTTP/1.1: the connection's two directions, its response gate, and where it leads.
+pub(crate) struct Single {
     /// Requests and answers.
     pub(crate) link: h1::Link<Gate<OriginIo>, OutBody>,
     /// Told the method of each request before it is sent.
@@ -45,9 +56,19 @@ pub(crate) struct Lease {
     pub(crate) peer: SocketAddr,
 }
 
+/// HTTP/2: a connection that all requests of its key share.
+pub(crate) struct Shared {
+    /// Opens streams on it.
+    pub(crate) handle: h2::Handle,
+    /// The address that was dialled.
+    pub(crate) peer: SocketAddr,
+    /// How many sweeps have seen it idle.
+    sweeps: Cell<u32>,
+}
+
 type Recent = Option<(PoolKey, Rc<Lane>)>;
 
-/// The idle connections of one session; single-threaded like everything of a session.
+/// The connections of one session; single-threaded like everything of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
     lanes: Rc<RefCell<HashMap<PoolKey, Rc<Lane>>>>,
@@ -55,11 +76,14 @@ pub(crate) struct Pool {
     recent: Rc<RefCell<Recent>>,
 }
 
-/// The idle connections of one key.
+/// The connections of one key.
 #[derive(Default)]
 pub(crate) struct Lane {
     /// The newest last, each with how many sweeps it has seen.
-    idle: RefCell<Vec<(Lease, u32)>>,
+    idle: RefCell<Vec<(Single, u32)>>,
+    shared: RefCell<Vec<Rc<Shared>>>,
+    /// Rings when the connection that is being opened is there, or is not.
+    opening: RefCell<Option<Rc<Notify>>>,
 }
 
 impl Pool {
@@ -82,27 +106,68 @@ impl Pool {
         *self.recent.borrow_mut() = None;
         self.lanes.borrow_mut().retain(|_, lane| {
             let mut idle = lane.idle.borrow_mut();
-            idle.retain_mut(|(lease, sweeps)| {
+            idle.retain_mut(|(single, sweeps)| {
                 *sweeps = sweeps.saturating_add(1);
-                every.saturating_mul(*sweeps) < age && lease.link.is_usable()
+                every.saturating_mul(*sweeps) < age && single.link.is_usable()
             });
-            !idle.is_empty() || Rc::strong_count(lane) > 1
+            let mut shared = lane.shared.borrow_mut();
+            shared.retain(|shared| {
+                let sweeps = if shared.handle.is_idle() { shared.sweeps.get().saturating_add(1) } else { 0 };
+                shared.sweeps.set(sweeps);
+                every.saturating_mul(sweeps) < age && !shared.handle.is_closed()
+            });
+            !idle.is_empty() || !shared.is_empty() || Rc::strong_count(lane) > 1
         });
     }
 }
 
 impl Lane {
-    /// The most recently used connection that is still usable, for a task that asks at once.
+    /// A connection that is still usable, for a task that asks at once: one that others use, or else the most recently
+    /// used one.
     pub(crate) fn take(&self, cx: &mut Context<'_>) -> Option<Lease> {
+        let shared = self.shared.borrow().iter().find(|shared| shared.handle.has_room()).cloned();
+        if let Some(shared) = shared {
+            return Some(Lease::Shared(shared));
+        }
         let mut idle = self.idle.borrow_mut();
-        std::iter::from_fn(|| idle.pop()).map(|(lease, _)| lease).find(|lease| lease.link.arm(cx))
+        let single = std::iter::from_fn(|| idle.pop()).map(|(single, _)| single).find(|s| s.link.arm(cx));
+        single.map(Lease::Single)
     }
 
     /// Keeps a connection whose last answer is complete.
-    pub(crate) fn give_back(&self, lease: Lease) {
+    pub(crate) fn give_back(&self, single: Single) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_MAX && lease.link.is_idle() {
-            idle.push((lease, 0));
+        if idle.len() < IDLE_MAX && single.link.is_idle() {
+            idle.push((single, 0));
+        }
+    }
+
+    /// Lets others share a new connection.
+    pub(crate) fn share(&self, handle: h2::Handle, peer: SocketAddr) -> Rc<Shared> {
+        let shared = Rc::new(Shared { handle, peer, sweeps: Cell::new(0) });
+        self.shared.borrow_mut().push(shared.clone());
+        shared
+    }
+
+    /// Rings when the connection is there that somebody opens at this moment; `None` if nobody does.
+    pub(crate) fn opening(&self) -> Option<Rc<Notify>> {
+        self.opening.borrow().clone()
+    }
+
+    /// Says that one is being opened, until what is returned is dropped.
+    pub(crate) fn open(self: &Rc<Self>) -> Opening {
+        *self.opening.borrow_mut() = Some(Rc::default());
+        Opening(self.clone())
+    }
+}
+
+/// A connection is being opened that may be shared.
+pub(crate) struct Opening(Rc<Lane>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(opening) = self.0.opening.borrow_mut().take() {
+            opening.notify_waiters();
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum SetupError {
     Tls(#[source] Error),
 }
 
-/// The client side of TLS for one policy generation. The upstream leg speaks HTTP/1.1, so nothing else is offered.
+/// The client side of TLS for one policy generation, offering HTTP/1.1 alone.
 pub(crate) fn client_config(policy: &Policy, own_ca: &CertificateDer<'_>) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Verifier::new(policy, own_ca, provider.clone())?;

@@ -63,9 +63,7 @@ pub(super) fn read(mut table: Table<'_>, walk: &mut Walk<'_>) -> Limits {
         header_lines: count(walk, t, "header_lines", DEFAULT.header_lines, 10_000),
         connections: count(walk, t, "connections", DEFAULT.connections, 1_000_000),
         per_client: count(walk, t, "per_client", DEFAULT.per_client, 1_000_000),
-        streams: without_effect(walk, t, "streams", DEFAULT.streams, |item, walk| {
-            item.integer(walk, Bounds { least: 1, most: 65_536 })
-        }),
+        streams: count(walk, t, "streams", DEFAULT.streams, 65_536),
         head_timeout: wait(walk, t, "head_timeout", DEFAULT.head_timeout),
         dial_timeout: wait(walk, t, "dial_timeout", DEFAULT.dial_timeout),
         upstream_head_timeout: wait(walk, t, "upstream_head_timeout", DEFAULT.upstream_head_timeout),

@@ -4,6 +4,7 @@ mod authority;
 mod daemon;
 mod framing;
 mod governed;
+mod h2;
 mod hidden;
 mod hosts;
 mod keys;

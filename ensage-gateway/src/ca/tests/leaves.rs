@@ -59,7 +59,7 @@ fn shake(
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await?;
             let connection = stream.get_ref().1;
-            assert_eq!((read.as_slice(), connection.alpn_protocol()), (&b"x"[..], Some(&b"http/1.1"[..])));
+            assert_eq!((read.as_slice(), connection.alpn_protocol()), (&b"x"[..], Some(&b"h2"[..])));
             let leaf = connection.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec()).unwrap_or_default();
             Ok((leaf, connection.handshake_kind()))
         };
