@@ -166,6 +166,8 @@ fn a_stream_that_nobody_reads_holds_up_no_other() {
     // What is paused takes up the streams' own windows, and not that of all.
     settings.initial_connection_window_size(8 << 20);
     let client = h2::Client::with(raw, &lab.rig.trust(), "other.test", &settings);
+    // What one connection takes is not counted, but what its streams do.
+    assert_eq!(client.get("https://other.test/small").unwrap().text(), "xxx");
     let before = lab.gateway.peak_kib();
     client.run(async {
         let mut paused = Vec::new();
