@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::cork::{Cork, opened};
 use super::received::{Received, Trailers};
 use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window, head};
@@ -52,7 +53,8 @@ pub(crate) async fn connect<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let (send, conn) = client::Builder::new()
+    let cork = Cork::new(io);
+    let opening = client::Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window(STREAMS))
@@ -61,8 +63,15 @@ where
         .max_header_list_size(u32::try_from(limits.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(FRAMES_BUDGET)
-        .handshake::<_, Bytes>(io)
-        .await?;
+        .handshake::<_, Bytes>(cork.clone());
+    let (send, mut conn) = opened(opening, &cork).await?;
+    let conn = poll_fn(move |cx| {
+        let ended = Pin::new(&mut conn).poll(cx);
+        match cork.poll_let_go(cx) {
+            Poll::Ready(Err(_)) if ended.is_pending() => Poll::Ready(Ok(())),
+            _ => ended,
+        }
+    });
     let handle = Handle { send: RefCell::new(send), limits, active: Rc::default(), closed: Cell::new(false) };
     Ok((handle, conn))
 }

@@ -9,6 +9,7 @@
 //! connection has a task of its own, for it is shared.
 
 mod call;
+mod cork;
 mod head;
 mod received;
 mod sending;

@@ -18,6 +18,7 @@ use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
+use super::cork::{Cork, opened};
 use super::head::{self, Fault};
 use super::received::{Received, Trailers};
 use super::sending::{Sending, Stuck};
@@ -96,7 +97,8 @@ where
         .max_header_list_size(u32::try_from(bounds.head.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(FRAMES_BUDGET);
-    let opening = builder.handshake::<_, Bytes>(io);
+    let cork = Cork::new(io);
+    let opening = opened(builder.handshake::<_, Bytes>(cork.clone()), &cork);
     let first = bounds.waits.head_timeout.unwrap_or(Duration::MAX);
     let mut conn = match timeout(first, Box::pin(opening)).await {
         Ok(Ok(conn)) => conn,
@@ -144,6 +146,9 @@ where
                 break;
             }
             quiet = None;
+        }
+        if let Poll::Ready(Err(_)) = cork.poll_let_go(cx) {
+            return Poll::Ready(End::Over);
         }
         if streams.is_empty()
             && let Some(idle) = bounds.waits.idle_timeout
