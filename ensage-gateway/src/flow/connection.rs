@@ -21,6 +21,7 @@ use super::identify::{self, Client, Conn, Facts, Member, Stranger, Taint, Via};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use super::request::malformed;
+use super::revoke::Watchman;
 use super::substitute::misplaced;
 use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
@@ -199,7 +200,7 @@ impl Link<'_> {
             via,
             gate,
             breaks: self.breaks.clone(),
-            watchman: Rc::default(),
+            watchman: Watchman::default(),
             patience: Patience::default(),
         })
     }

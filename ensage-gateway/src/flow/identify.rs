@@ -37,7 +37,7 @@ pub(crate) struct Conn {
     /// Set where the connection may only end in a reset.
     pub(crate) breaks: Breaks,
     /// Holds the running call against new policies.
-    pub(crate) watchman: Rc<Watchman>,
+    pub(crate) watchman: Watchman,
     /// The timer of the running exchange.
     pub(crate) patience: Patience,
 }

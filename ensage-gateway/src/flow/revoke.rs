@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -83,16 +84,20 @@ impl Watchman {
         }
     }
 
-    /// Returns when a [review](Self::review) has cut the running call off.
-    pub(crate) async fn cut_off(&self) {
+    /// What `work` comes to; `None` once a [review](Self::review) has cut it off.
+    pub(crate) async fn unless_cut_off<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
             if self.revoked.get() {
-                return Poll::Ready(());
+                return Poll::Ready(None);
             }
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
+            let polled = work.as_mut().poll(cx).map(Some);
+            let mut waker = self.waker.borrow_mut();
+            if polled.is_pending() && !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+            polled
         })
-        .await;
+        .await
     }
 
     /// Holds the running call against the policy and the vault of this moment.

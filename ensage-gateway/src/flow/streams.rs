@@ -29,8 +29,10 @@ where
         waits: link.worker.gate_waits(),
     };
     let running = Running::default();
+    // No gate has read them: what streams tell theirs is for nobody.
+    let gate = Watch::detached();
     let start = |asked: Asked| {
-        let conn = link.conn(via.clone(), Watch::detached());
+        let conn = link.conn(via.clone(), gate.clone());
         running.add(&conn);
         stream(conn, asked)
     };
@@ -67,7 +69,7 @@ async fn stream(conn: Rc<Conn>, asked: Asked) -> Done {
         }
     };
     // What is dropped then is reset, and so never complete.
-    unless(conn.watchman.cut_off(), answered).await.unwrap_or(Done::Cut)
+    conn.watchman.unless_cut_off(pin!(answered)).await.unwrap_or(Done::Cut)
 }
 
 /// The exchanges that may be under way on a connection.
