@@ -1,5 +1,6 @@
 //! The command line: parse, find configuration and state folder, do one thing, map the outcome to an exit code.
 
+mod again;
 mod agents;
 mod args;
 mod audit;
@@ -33,6 +34,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
+    if matches!(cli.command, Command::Gateway(_)) {
+        again::with_tunables(&arguments);
+    }
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
     telemetry(cli.global.verbose);
     match dispatch(cli, output) {

@@ -98,3 +98,19 @@ fn h6_a_broken_file_is_refused_on_sighup_too() {
     assert_eq!(origin.requests(), before);
     assert_eq!(rig.refused()["reason"], "host_not_allowed");
 }
+
+/// It starts over once, as the same process, so that the C library copies as fast as it can; what was set stays.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn it_runs_with_fast_copies() {
+    let rig = rig();
+    rig.configure(&lab(OK));
+    let gateway = rig.start_in(&[("GLIBC_TUNABLES", "glibc.malloc.check=0")]);
+    let environment = std::fs::read(format!("/proc/{}/environ", gateway.pid())).unwrap();
+    let mut tunables = environment.split(|byte| *byte == 0).filter(|one| one.starts_with(b"GLIBC_TUNABLES="));
+    let set = String::from_utf8_lossy(tunables.next().unwrap()).into_owned();
+    assert!(set.starts_with("GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=100000000"), "{set}");
+    assert_eq!(tunables.next(), None);
+    let status: serde_json::Value = serde_json::from_str(&rig.good(&["status", "--json"])).unwrap();
+    assert_eq!(status["pid"], gateway.pid());
+}
