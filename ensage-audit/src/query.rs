@@ -267,6 +267,8 @@ pub struct Summary {
     pub denied: u64,
     /// Calls that were let through and that enforce mode would have refused.
     pub would_deny: u64,
+    /// Connections that were let through and whose client refused our certificate.
+    pub certificate_refusals: u64,
     /// How many refused calls had which reason.
     pub reasons: BTreeMap<String, u64>,
 }
@@ -292,6 +294,8 @@ pub fn summary(dir: &Path, session: Uuid) -> Result<Summary, ReadError> {
         } else {
             summary.allowed += 1;
             summary.would_deny += u64::from(facts.would == Some("deny"));
+            // A CONNECT that goes well has no record of its own.
+            summary.certificate_refusals += u64::from(facts.call_type == Some("connect"));
         }
     }
     Ok(summary)

@@ -19,6 +19,7 @@ pub mod gateway;
 mod h1;
 mod h2;
 mod metrics;
+mod refusals;
 pub mod session;
 mod socket;
 pub mod state;

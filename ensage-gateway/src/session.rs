@@ -124,6 +124,8 @@ pub struct Session {
     pub allowed: AtomicU64,
     /// Calls that were refused.
     pub denied: AtomicU64,
+    /// How often one of its programs has refused our certificate.
+    pub certificate_refusals: AtomicU64,
     /// Connections open now.
     pub connections: AtomicU64,
     /// Exchanges open now.
@@ -148,6 +150,7 @@ impl Session {
             change: watch::Sender::new(()),
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
+            certificate_refusals: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             worker,

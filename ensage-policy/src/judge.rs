@@ -16,6 +16,7 @@ mod mcp;
 mod permit;
 mod reach;
 mod route;
+mod tunnel;
 mod url;
 
 #[cfg(test)]
@@ -26,8 +27,9 @@ pub use denial::{Denial, Step, Taken, Verdict};
 pub use enclave::{Hint, enclave_of};
 pub use explain::{Explanation, Question, explain};
 pub use mcp::ToolFilter;
-pub use permit::{BodyPermit, Fill, HeadPermit};
+pub use permit::{BodyPermit, Fill, HeadPermit, TunnelPermit};
 pub use route::{Form, Governed, Route, RouteKind, form};
+pub use tunnel::Unseen;
 pub use url::{Url, UrlError};
 
 use std::borrow::Cow;

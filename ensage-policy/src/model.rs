@@ -67,8 +67,10 @@ pub struct Policy {
     pub generation: u64,
     /// Lower-case hex SHA-256 of the file's bytes.
     pub sha256: Arc<str>,
-    /// The file, absolute; absent for the embedded default.
+    /// The file, absolute; absent for the embedded default and for a text of an embedding program.
     pub file: Option<PathBuf>,
+    /// Nobody wrote it: it is the embedded default.
+    pub embedded: bool,
     /// `[gateway]`
     pub gateway: Gateway,
     /// `[upstream]`
@@ -240,6 +242,8 @@ pub struct Enclave {
     pub listen: Vec<Listen>,
     /// Hosts answered 403 without any contact, with the rule of each.
     pub closed: Vec<(HostPattern, Rule)>,
+    /// TLS hosts passed through unseen, with the rule of each.
+    pub tunnel: Vec<(HostPattern, Rule)>,
     /// Plain HTTP reach, in the order of the file.
     pub http: Vec<HttpRule>,
     /// LLM providers.

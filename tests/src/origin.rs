@@ -271,6 +271,11 @@ impl Link {
         io.flush()
     }
 
+    /// Breaks the connection off: the other side sees a reset.
+    pub fn reset(&mut self) {
+        let _ = rustix::net::connect_unspec(&self.tcp);
+    }
+
     /// Ends the connection without a word: no close_notify, no final chunk.
     pub fn cut(&mut self) {
         let _ = self.tcp.shutdown(Shutdown::Both);

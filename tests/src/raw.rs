@@ -222,10 +222,17 @@ impl Raw {
         config.alpn_protocols = vec![alpn.to_vec()];
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        while session.is_handshaking() {
-            session.complete_io(&mut stream)?;
+        let shaken = (|| {
+            while session.is_handshaking() {
+                session.complete_io(&mut stream)?;
+            }
+            session.complete_io(&mut stream)
+        })();
+        if let Err(error) = shaken {
+            // The alert that says why, behind whatever else was still to be sent.
+            while session.wants_write() && session.write_tls(&mut stream).is_ok() {}
+            return Err(error);
         }
-        session.complete_io(&mut stream)?;
         Ok(Self { io: BufReader::new(Io::Tls(Box::new(StreamOwned::new(session, stream)))), quiet })
     }
 

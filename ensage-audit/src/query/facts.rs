@@ -17,6 +17,8 @@ pub(super) struct Facts<'a> {
     pub(super) id: &'a str,
     pub(super) decision: Option<&'a str>,
     pub(super) would: Option<&'a str>,
+    #[serde(rename = "type")]
+    pub(super) call_type: Option<&'a str>,
     event: Option<Cow<'a, str>>,
     outcome: Option<Cow<'a, str>>,
     pub(super) reason: Option<Cow<'a, str>>,

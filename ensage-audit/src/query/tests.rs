@@ -232,8 +232,10 @@ fn a_session_is_summed_up() {
     }
     let base = Call { decision: "allow", would: Some("deny"), ..Call::new(Uuid::now_v7(), "medium") };
     rig.append(&Draft::call(&Call { session: Some(&rig.session), reason: Some("host_not_allowed"), ..base }));
+    let base = Call { kind: "connect", decision: "allow", ..Call::new(Uuid::now_v7(), "low") };
+    rig.append(&Draft::call(&Call { session: Some(&rig.session), ..base }));
     let reasons = BTreeMap::from([("path_not_allowed".to_owned(), 2), ("tool_not_allowed".to_owned(), 1)]);
-    let want = Summary { allowed: 2, denied: 3, would_deny: 1, reasons };
+    let want = Summary { allowed: 3, denied: 3, would_deny: 1, certificate_refusals: 1, reasons };
     assert_eq!(summary(&rig.dir(), rig.session_id).unwrap(), want);
 }
 

@@ -79,4 +79,6 @@ pub struct Counters {
     pub allowed: u64,
     /// Calls that were refused.
     pub denied: u64,
+    /// How often a program refused our certificate.
+    pub certificate_refusals: u64,
 }

@@ -161,7 +161,11 @@ fn own(shared: &Shared, id: &str, caller: Option<&Process>) -> Result<Arc<Sessio
 
 fn counters(session: &Session) -> Value {
     use std::sync::atomic::Ordering::Relaxed;
-    let counters = Counters { allowed: session.allowed.load(Relaxed), denied: session.denied.load(Relaxed) };
+    let counters = Counters {
+        allowed: session.allowed.load(Relaxed),
+        denied: session.denied.load(Relaxed),
+        certificate_refusals: session.certificate_refusals.load(Relaxed),
+    };
     serde_json::to_value(counters).unwrap_or_default()
 }
 

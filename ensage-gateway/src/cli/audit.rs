@@ -150,13 +150,22 @@ pub(super) fn human(record: &str) -> String {
     let object = [at(&r, "/gen_ai/tool/name"), at(&r, "/gen_ai/request/model")]
         .into_iter()
         .find(|m| m != "-")
-        .unwrap_or_default();
+        .unwrap_or_else(|| unread(&r));
     let path = at(&r, "/url/path");
     let path = if path == "-" { String::new() } else { path };
     let end =
         [at(&r, "/reason"), at(&r, "/http/response/status_code")].into_iter().find(|m| m != "-").unwrap_or_default();
     let ended = ended(&r);
     format!("{time}  {who:<14} {verdict:<5} {asked} {}{path} {object} {end}{ended}", server(&r))
+}
+
+/// What there is to say of a call that nobody could read.
+fn unread(call: &Value) -> String {
+    match (at(call, "/type").as_str(), at(call, "/decision").as_str()) {
+        ("tunnel", _) => "tunnel".to_owned(),
+        ("connect", "allow") => format!("({})", at(call, "/message")),
+        _ => String::new(),
+    }
 }
 
 /// Where it went, without the port that its scheme has anyway.
@@ -193,6 +202,12 @@ mod tests {
             (r#""decision":"allow","open":true"#, "allow GET h/p 200 open"),
             (r#""decision":"allow","outcome":"upstream_failed""#, "allow GET h/p 200 upstream_failed"),
             (r#""decision":"allow","would":"deny","outcome":"revoked""#, "would GET h/p 200 revoked"),
+            (r#""decision":"allow","type":"tunnel","open":true"#, "allow GET h/p tunnel 200 open"),
+            (r#""decision":"deny","type":"connect","reason":"host_not_allowed""#, "DENY GET h/p host_not_allowed"),
+            (
+                r#""decision":"allow","type":"connect","message":"it refuses","outcome":"client_gone""#,
+                "allow GET h/p (it refuses) 200 client_gone",
+            ),
             (r#""decision":"deny","reason":"path_not_allowed","outcome":"refused""#, "DENY GET h/p path_not_allowed"),
         ] {
             let call = format!(

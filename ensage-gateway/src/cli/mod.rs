@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod ca;
 mod check;
+mod closing;
 mod creds;
 mod daemon;
 mod explain;

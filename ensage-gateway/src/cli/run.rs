@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ensage_audit::query::Summary;
 use ensage_endpoint::catalogue::{Verdict, judge_program};
 use ensage_endpoint::launch::{Ended, Launch};
 use ensage_endpoint::proc::{Digests, Process, Program};
@@ -18,11 +17,12 @@ use ensage_policy::{Mode, Policy, Tier};
 use serde_json::{Value, json};
 
 use super::args::{Env, Global, Run};
+use super::closing;
 use super::daemon::{ask, failed, folder_failed};
 use super::output::{Failure, Output};
 use super::place::{self, Found, Place};
 use super::report::Report;
-use super::text::{at, count};
+use super::text::at;
 use super::variables::{OWN, changes, inherited_bundles, quoted};
 use crate::admin::client::{self, AdminError};
 use crate::admin::{Open, Opened};
@@ -36,10 +36,6 @@ const READY_WAIT: Duration = Duration::from_secs(20);
 const LINGER_SECONDS: u64 = 5;
 /// What the gateway that `run` starts says on stderr.
 const LOG: &str = "gateway.log";
-
-/// What a run without a call may mean. Node.js: `NODE_USE_ENV_PROXY`, <https://nodejs.org/api/cli.html>.
-const UNSEEN: &str = "no call was seen: if the program did use the network, it does not heed its proxy variables \
-                      (Node.js does from 22.21 and 24.5 on, the `ws` package never)";
 
 type Environment = BTreeMap<OsString, OsString>;
 
@@ -90,12 +86,12 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
             error.code()
         }
     };
-    let counted = counted(state.path(), &opened.session, report.is_wanted());
-    if ended.is_ok() && counted.as_ref().is_some_and(|c| (c.allowed, c.denied) == (0, 0)) {
-        output.say(UNSEEN);
+    let counted = closing::counted(state.path(), &opened.session, report.is_wanted());
+    if ended.is_ok() {
+        closing::hints(output, counted.as_ref());
     }
     let code = report.finish(&open, &opened.session, code, counted.as_ref());
-    last_line(output, &counted.unwrap_or_default(), &opened.session);
+    closing::last_line(output, &counted.unwrap_or_default(), &opened.session);
     drop(life);
     Ok(code)
 }
@@ -334,27 +330,6 @@ fn wgetrc(environment: &Environment, state: &Path, bundle: &Path) -> Result<Path
     let own = environment.get(&OsString::from("WGETRC")).map(PathBuf::from);
     let home = environment.get(&OsString::from("HOME")).map(|h| Path::new(h).join(".wgetrc"));
     bundle::wgetrc(&state.join("bundles"), own.or(home).as_deref(), bundle).map_err(Failure::internal)
-}
-
-/// What became of the calls of a session, with the `reasons` of the refused ones where these are asked for.
-fn counted(state: &Path, session: &str, reasons: bool) -> Option<Summary> {
-    let audit = state.join("audit");
-    let recorded = || {
-        // Its records are there when the gateway has gone. A log that somebody took away is not one without calls.
-        let id = uuid::Uuid::parse_str(session).ok().filter(|_| audit.is_dir())?;
-        ensage_audit::query::summary(&audit, id).ok()
-    };
-    let told = client::ask(state, "GET", &format!("/v1/sessions/{session}"), None).ok();
-    let counts = told.map(|c| (count(&c, "/allowed"), count(&c, "/denied")));
-    match (counts, reasons) {
-        (None, _) => recorded(),
-        (Some((allowed, denied)), false) => Some(Summary { allowed, denied, ..Summary::default() }),
-        (Some((allowed, denied)), true) => Some(Summary { allowed, denied, ..recorded()? }),
-    }
-}
-
-fn last_line(output: Output, counted: &Summary, session: &str) {
-    output.say(&format!("{} allowed, {} denied, session {session}", counted.allowed, counted.denied));
 }
 
 /// Prints what points a shell at the running daemon.

@@ -100,6 +100,8 @@ pub(crate) struct UpSeen {
     pub(crate) bytes: std::cell::Cell<u64>,
     /// Why the placeholder that was found is refused.
     pub(crate) stray: std::cell::Cell<Option<Reason>>,
+    /// Bytes that came back unseen.
+    pub(crate) unseen: std::cell::Cell<u64>,
 }
 
 impl Passing {

@@ -11,7 +11,7 @@ use ensage_audit::{Alarm, Draft, Seq};
 use ensage_mcp::mcp::Message;
 use ensage_mcp::{Revision, llm};
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::{CredentialFinding, Denial, HeadPermit, Route, RouteKind, ToolFilter};
+use ensage_policy::judge::{CredentialFinding, Denial, HeadPermit, Route, RouteKind, ToolFilter, TunnelPermit};
 use ensage_policy::{Mode, Policy, Reason};
 use http::StatusCode;
 use uuid::Uuid;
@@ -90,6 +90,8 @@ pub(super) struct Facts {
     pub(super) credential: Option<(Arc<str>, &'static str)>,
     pub(super) rule: Option<Arc<str>>,
     pub(super) would: Option<Box<Denial>>,
+    /// What there is to say of it besides.
+    pub(super) note: Option<&'static str>,
     pub(super) status: Option<u16>,
     pub(super) up: u64,
     pub(super) down: u64,
@@ -193,6 +195,14 @@ impl Exchange {
     pub(crate) fn connect_target(&mut self, authority: &Authority) {
         self.facts.kind = CallType::Connect;
         self.facts.server = Some(authority.clone());
+    }
+
+    /// TLS that passes unread.
+    pub(crate) fn unseen(&mut self, permit: &TunnelPermit) {
+        self.facts.kind = CallType::Tunnel;
+        self.facts.server = Some(permit.authority().clone());
+        self.facts.rule = permit.rule().map(|r| r.path.clone());
+        self.facts.would = permit.would().cloned().map(Box::new);
     }
 
     /// A CONNECT that is let through is no call: its requests are.

@@ -15,6 +15,7 @@ use super::revoke::Watchman;
 use super::wait::Patience;
 use crate::gate::Watch;
 use crate::gateway::Shared;
+use crate::refusals::Program;
 use crate::session::{Life, Origin, Session};
 use crate::socket::Breaks;
 use crate::upstream::Pool;
@@ -72,6 +73,8 @@ pub(crate) struct Taint {
 pub(crate) struct Facts {
     /// The `process` member of records.
     pub(crate) process: Option<ensage_audit::Fragment>,
+    /// Which program it is, as its refusals of certificates are counted.
+    pub(crate) program: Option<Program>,
 }
 
 /// The client of a connection.

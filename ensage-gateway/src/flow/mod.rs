@@ -17,6 +17,7 @@ mod forward;
 mod hold;
 mod identify;
 mod prefixed;
+mod pump;
 mod record;
 mod reply;
 mod request;
@@ -27,6 +28,7 @@ mod streams;
 mod strip;
 mod substitute;
 mod tunnel;
+mod unseen;
 mod wait;
 
 use std::future::poll_fn;

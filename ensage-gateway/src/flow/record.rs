@@ -85,7 +85,7 @@ impl Exchange {
         self.conn.shared.log.written(seq)
     }
 
-    fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
+    pub(super) fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
         match self.end_record(outcome, reason)? {
             Some(seq) => self.written(seq),
             None => Ok(()),
@@ -102,6 +102,30 @@ impl Exchange {
         self.state = State::Closed;
         self.count_end(took);
         Ok(Some(seq))
+    }
+
+    /// The `call` is in a file, not only in the log's queue.
+    pub(crate) fn recorded(&self) -> Result<(), Stop> {
+        match self.state {
+            State::Decided(seq) => self.conn.shared.log.written(seq).map_err(|_| unrecordable()),
+            State::Open | State::Launched | State::Closed => Ok(()),
+        }
+    }
+
+    /// A CONNECT that was let through and comes to nothing, because its client refuses our certificate.
+    pub(crate) fn certificate_refused(&mut self, note: &'static str) {
+        self.facts.note = Some(note);
+        let took = self.started.elapsed();
+        self.count_end(took);
+        self.count_call(Decision::Allow, None);
+        if let Some(session) = self.session() {
+            session.allowed.fetch_add(1, Ordering::Relaxed);
+            session.certificate_refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        self.state = State::Closed;
+        let appended = self.append_call(Severity::Low, "allow", None, Some(("client_gone", took)));
+        // Nobody waits for an answer: that it cannot be written is the audit log's own alarm.
+        let _ = appended.and_then(|seq| self.conn.shared.log.written(seq));
     }
 
     fn written(&self, seq: Seq) -> Result<(), Cut> {
@@ -193,7 +217,7 @@ impl Exchange {
             would: f.would.as_ref().filter(|_| denial.is_none()).map(|_| "deny"),
             reason: shown.map(|d| d.reason.code()),
             rule: shown.and_then(|d| d.rule.as_ref()).map(|r| &*r.path).or(f.rule.as_deref()),
-            message: shown.map(|d| d.message.as_str()),
+            message: shown.map(|d| d.message.as_str()).or(f.note),
             policy: Some(&self.generation.fragment),
             end: end.as_ref(),
             ..Call::new(self.call, severity.code())
@@ -224,7 +248,7 @@ impl Exchange {
             tools_requested: seen.map_or(&[], |s| &s.tools_requested),
             scrubbed: (f.scrubbed > 0).then_some(f.scrubbed),
             bytes_up: f.up.max(self.up.bytes.get()),
-            bytes_down: f.down,
+            bytes_down: f.down.max(self.up.unseen.get()),
             duration: Some(took),
             outcome,
             reason: reason.map(Reason::code),

@@ -57,6 +57,11 @@ impl Watchman {
         *self.running.borrow_mut() = None;
     }
 
+    /// What runs was cut off because it may no longer run.
+    pub(crate) fn revoke(&self) {
+        self.revoked.set(true);
+    }
+
     /// True if it was cut off because it may no longer run.
     pub(crate) fn was_revoked(&self) -> bool {
         self.revoked.get()

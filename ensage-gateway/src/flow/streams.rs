@@ -13,13 +13,14 @@ use super::connection::Link;
 use super::identify::{Client, Conn, Via};
 use super::reply::Stop;
 use super::tunnel::unread;
+use super::unseen::Use;
 use super::wait::unless;
 use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::h2::{self, Asked, Bounds, Done, End};
 
-/// Serves requests until either side is done.
-pub(super) async fn streams<IO>(link: &Link<'_>, via: Via, io: IO)
+/// Serves requests until either side is done, and says whether the client has sent anything. `None` where it was cut.
+pub(super) async fn streams<IO>(link: &Link<'_>, via: Via, io: IO) -> Option<Use>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -37,11 +38,16 @@ where
         stream(conn, asked)
     };
     let serving = h2::serve(io, &bounds, std::future::pending(), start);
-    if unless(running.reviewed(link), serving).await == Some(End::Violated) {
-        let conn = link.conn(via.clone(), Watch::detached());
-        let head = http::Request::new(()).into_parts().0;
-        let _ = unread(&conn, &head, Stop::refused(Reason::MalformedRequest, "it breaks a rule of HTTP/2"));
+    match unless(running.reviewed(link), serving).await? {
+        End::Unopened => return Some(Use::Nothing),
+        End::Over => {}
+        End::Violated => {
+            let conn = link.conn(via.clone(), Watch::detached());
+            let head = http::Request::new(()).into_parts().0;
+            let _ = unread(&conn, &head, Stop::refused(Reason::MalformedRequest, "it breaks a rule of HTTP/2"));
+        }
     }
+    Some(Use::Something)
 }
 
 /// One request and its answer; a revocation cuts it.

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
 use ensage_policy::{Reason, Scheme};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version};
+use rustls::HandshakeKind;
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::StartHandshake;
@@ -21,6 +23,7 @@ use super::identify::{self, Client, Conn, Via};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use super::streams::streams;
+use super::unseen::{self, Refusal, UNRECOGNIZED_NAME, Use};
 use crate::gate::{Gate, Watch};
 use crate::h1::{self, Incoming};
 use crate::metrics::Leg;
@@ -31,8 +34,7 @@ const ALPN_H2: &[u8] = b"h2";
 /// The inside of a CONNECT: TLS, plain HTTP/1, or nothing that we pass on.
 pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tunnel) {
     let wait = link.shared.policy().limits.head_timeout;
-    let Tunnel { authority, taint } = asked;
-    let note = |stop: Stop| tunnel_refused(link, &authority, stop);
+    let note = |stop: Stop| tunnel_refused(link, &asked.authority, stop);
     let scheme = match tokio::time::timeout(wait, first_bytes(&mut io)).await {
         Err(_) => return note(Stop::refused(Reason::ClientTimeout, "nothing was sent in the tunnel in time")),
         Ok(Err(_)) => return,
@@ -43,10 +45,15 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
         Ok(Ok(First::Http)) => Scheme::Http,
     };
     if scheme == Scheme::Http {
-        return Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, io)).await;
+        let Tunnel { authority, taint } = asked;
+        Box::pin(requests(link, Via::Tunnel { authority, scheme, taint }, io)).await;
+        return;
+    }
+    if let Some(permit) = unseen::permit(link, &asked.authority) {
+        return Box::pin(unseen::pass(link, io, permit, asked)).await;
     }
     let opened = {
-        let mut opening = Box::pin(tls(link, io, &authority));
+        let mut opening = Box::pin(tls(link, io, &asked.authority));
         let opened = tokio::time::timeout(wait, opening.as_mut()).await;
         // The record first: with what is still opening the connection is closed.
         if opened.is_err() {
@@ -57,10 +64,17 @@ pub(super) async fn tunnel(link: &Link<'_>, mut io: Prefixed<Socket>, asked: Tun
     let shaken = opened.as_ref().and_then(|tls| tls.get_ref().1.handshake_kind());
     link.worker.tally().handshake(Leg::Client, shaken);
     if let Some(stream) = opened {
-        let via = Via::Tunnel { authority, scheme, taint };
-        match stream.get_ref().1.alpn_protocol() {
+        let resumed = shaken == Some(HandshakeKind::Resumed);
+        let shaken = Instant::now();
+        let Tunnel { authority, taint } = asked;
+        let via = Via::Tunnel { authority: authority.clone(), scheme, taint };
+        let used = match stream.get_ref().1.alpn_protocol() {
             Some(ALPN_H2) => Box::pin(streams(link, via, stream)).await,
             _ => Box::pin(requests(link, via, stream)).await,
+        };
+        // A resumed handshake shows no certificate that could be refused.
+        if let Some(used) = used.filter(|used| *used == Use::Something || !resumed) {
+            unseen::taken(link, &authority, used, shaken);
         }
     }
 }
@@ -102,8 +116,10 @@ async fn first_bytes(io: &mut Prefixed<Socket>) -> io::Result<First> {
 /// A ClientHello fits, one with a post-quantum key share too; a longer one takes several reads.
 const HELLO_PACKET: usize = 4096;
 
-/// The alert that RFC 6066 section 3 gives for a name the server does not answer for.
-const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+/// A fatal alert, for a client that has no keys yet (RFC 8446 section 6).
+pub(super) const fn alert(description: u8) -> [u8; 7] {
+    [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, description]
+}
 
 /// The handshake with the client. A leaf is minted only here: after the host was allowed and the SNI agrees. What is
 /// refused is recorded before the client sees anything of it; `None` where there is no TLS.
@@ -122,7 +138,8 @@ async fn tls(
         Err(None) => return None,
         Err(Some(stop)) => {
             tunnel_refused(link, authority, stop);
-            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+            // RFC 6066 section 3.
+            let _ = io.write_all(&alert(UNRECOGNIZED_NAME)).await;
             let _ = io.shutdown().await;
             return None;
         }
@@ -138,8 +155,15 @@ async fn tls(
             return None;
         }
     };
-    // A client that refuses our certificate is its own affair; nothing was asked yet, so nothing is recorded.
-    StartHandshake::from_parts(accepted, io).into_stream(config).await.map(Box::new).ok()
+    match StartHandshake::from_parts(accepted, io).into_stream(config).await {
+        Ok(stream) => Some(Box::new(stream)),
+        Err(error) => {
+            if let Some(refusal) = Refusal::of(&error) {
+                unseen::refused(link, authority, refusal);
+            }
+            None
+        }
+    }
 }
 
 /// Reads the ClientHello and answers nothing yet: for one that rustls refuses (two names, a name that is none) it has
@@ -170,7 +194,7 @@ async fn hello(io: &mut Prefixed<Socket>) -> Result<Accepted, Option<Stop>> {
 }
 
 /// CONNECT target and SNI are one name; no SNI is good for an address literal only (RFC 6066 section 3).
-fn sni(name: Option<&str>, authority: &Authority) -> Result<(), Stop> {
+pub(super) fn sni(name: Option<&str>, authority: &Authority) -> Result<(), Stop> {
     let literal = authority.host.ip().is_some();
     let same = match name {
         None => literal,
@@ -196,8 +220,7 @@ fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Stop> {
 /// Records what was refused in a tunnel before any request could be answered in it.
 fn tunnel_refused(link: &Link<'_>, authority: &Authority, stop: Stop) {
     let conn = link.conn(Via::Proxy, Watch::detached());
-    let head = Request::builder().method(Method::CONNECT).body(()).map(|r| r.into_parts().0);
-    let Ok(head) = head else { return };
+    let Some(head) = unseen::connect() else { return };
     let mut x = Exchange::begin(&conn, &head);
     if let Client::Member(member) = link.client {
         x.member(member);
@@ -206,18 +229,18 @@ fn tunnel_refused(link: &Link<'_>, authority: &Authority, stop: Stop) {
     let _ = reply::refuse(x, stop, &head);
 }
 
-/// Requests inside a tunnel, through the gate, until either side is done.
-async fn requests<IO>(link: &Link<'_>, via: Via, io: IO)
+/// Requests inside a tunnel, through the gate, until either side is done. `None` where it was cut.
+async fn requests<IO>(link: &Link<'_>, via: Via, io: IO) -> Option<Use>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
     let service = async |head: &mut Parts, body: Incoming| super::exchange(&conn, head, body).await;
-    if let Some(Some(served)) = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await {
-        let (mut io, _) = served.io.into_parts();
-        told(&conn, served.unread, &mut io).await;
-    }
+    let served = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await??;
+    let (mut io, _) = served.io.into_parts();
+    told(&conn, served.unread, &mut io).await;
+    Some(if conn.gate.is_unused() { Use::Nothing } else { Use::Something })
 }
 
 /// Answers what the gate refused or what is `unread`, then closes in a way that lets the client read the answer. Says

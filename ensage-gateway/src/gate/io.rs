@@ -90,6 +90,11 @@ impl Watch {
         self.shared.violation.get()
     }
 
+    /// True if nothing at all has come.
+    pub fn is_unused(&self) -> bool {
+        self.heads() == 0 && self.phase() == Phase::Idle
+    }
+
     /// How many final heads were shown whole.
     pub fn heads(&self) -> u64 {
         self.shared.heads.get()

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::Shared;
 use super::owners::Owner;
 use crate::flow::{Arrival, Facts, Seed};
+use crate::refusals::Program;
 use crate::session::{Attribution, Fresh, Opening, Origin, Session};
 
 /// One of `limits.connections`; given back when dropped.
@@ -295,7 +296,9 @@ fn facts(shared: &Arc<Shared>, chain: &Chain) -> Facts {
     let ancestors: Vec<Ancestor<'_>> =
         chain.ancestors.iter().map(|p| Ancestor { pid: p.pid, executable: p.exe_path().map(Into::into) }).collect();
     let digest = digest(shared, &chain.process);
-    Facts { process: Some(fragment(&chain.process, digest.as_deref(), &ancestors)) }
+    let process = &chain.process;
+    let program = process.exe_path().map_or(Program::Process(process.key()), |path| Program::Executable(path.into()));
+    Facts { process: Some(fragment(process, digest.as_deref(), &ancestors)), program: Some(program) }
 }
 
 /// The same for a session's root.

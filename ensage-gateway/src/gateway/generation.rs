@@ -105,6 +105,7 @@ fn is_open(enclave: &Enclave, host: &str) -> bool {
     enclave.http.iter().any(|r| r.host.matches(&at) == Fit::Full)
         || enclave.llm.iter().any(|r| r.host.matches(&at) == Fit::Full)
         || enclave.mcp.iter().any(|r| r.host == at.host && r.port == at.port)
+        || enclave.tunnel.iter().any(|(host, _)| host.matches(&at) == Fit::Full)
 }
 
 /// The variables that credentials name, read once.

@@ -21,6 +21,7 @@ use super::{Again, StartError};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use crate::session::Sessions;
 use crate::state::StateFolder;
 use crate::telemetry::chain;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) open_connections: AtomicU64,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Who refuses our certificate, and where.
+    pub(crate) refusals: Refusals,
     /// Asks the kernel who is at the other end.
     pub(crate) peers: Peers,
     /// Digests of programs.
@@ -138,6 +141,7 @@ impl Shared {
             )),
             open_connections: AtomicU64::new(0),
             metrics: Metrics::new(workers),
+            refusals: Refusals::default(),
             peers,
             digests: Digests::new(),
             hashing: AtomicBool::new(false),

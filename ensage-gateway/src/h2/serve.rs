@@ -57,6 +57,8 @@ pub(crate) struct Asked {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
+    /// The client closed it, or said nothing, before it began.
+    Unopened,
     /// Either side was done with it.
     Over,
     /// The client broke a rule of HTTP/2 that ends the connection.
@@ -103,7 +105,7 @@ where
     let mut conn = match timeout(first, Box::pin(opening)).await {
         Ok(Ok(conn)) => conn,
         Ok(Err(error)) if error.is_library() => return End::Violated,
-        Ok(Err(_)) | Err(_) => return End::Over,
+        Ok(Err(_)) | Err(_) => return End::Unopened,
     };
     let mut streams = FuturesUnordered::new();
     let moved: Rc<Cell<bool>> = Rc::default();

@@ -10,12 +10,14 @@ pub(crate) enum CallType {
     Mcp,
     /// A request of an LLM API.
     Llm,
-    /// A CONNECT that is refused.
+    /// TLS that passes unread.
+    Tunnel,
+    /// A CONNECT that is refused, or whose client refuses our certificate.
     Connect,
 }
 
 impl CallType {
-    pub(super) const ALL: [Self; 4] = [Self::Http, Self::Mcp, Self::Llm, Self::Connect];
+    pub(super) const ALL: [Self; 5] = [Self::Http, Self::Mcp, Self::Llm, Self::Tunnel, Self::Connect];
 
     /// The stable name.
     pub(crate) const fn code(self) -> &'static str {
@@ -23,6 +25,7 @@ impl CallType {
             Self::Http => "http",
             Self::Mcp => "mcp",
             Self::Llm => "llm",
+            Self::Tunnel => "tunnel",
             Self::Connect => "connect",
         }
     }

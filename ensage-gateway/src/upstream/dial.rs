@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ensage_policy::authority::Host;
+use ensage_policy::authority::{Authority, Host};
 use ensage_policy::{Policy, Scheme};
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -56,11 +57,8 @@ impl Dialer {
     /// `own` are the gateway's listeners, which are never dialled.
     pub(crate) async fn dial(&self, key: &PoolKey, own: &[SocketAddr]) -> Result<Connected, Fault> {
         let to = &key.authority;
-        let addresses = self.names.addresses(&self.policy, to, &key.opened, own).await?;
         let limit = self.policy.limits.dial_timeout;
-        let tcp = connect(&addresses, limit).await?;
-        let peer = tcp.peer_addr().map_err(Fault::Connect)?;
-        let tcp = Socket::new(tcp, Meter::new(&self.tally, Leg::Upstream)).map_err(Fault::Connect)?;
+        let (tcp, peer) = self.dial_unseen(to, &key.opened, own).await?;
         let mut h2 = false;
         let io = match key.scheme {
             Scheme::Http => OriginIo::Plain(tcp),
@@ -76,6 +74,20 @@ impl Dialer {
             }
         };
         Ok(Connected { io, peer, h2 })
+    }
+
+    /// The bare connection: checked address, TCP, and whatever the client itself says over it.
+    pub(crate) async fn dial_unseen(
+        &self,
+        to: &Authority,
+        opened: &[IpNet],
+        own: &[SocketAddr],
+    ) -> Result<(Socket, SocketAddr), Fault> {
+        let addresses = self.names.addresses(&self.policy, to, opened, own).await?;
+        let tcp = connect(&addresses, self.policy.limits.dial_timeout).await?;
+        let peer = tcp.peer_addr().map_err(Fault::Connect)?;
+        let tcp = Socket::new(tcp, Meter::new(&self.tally, Leg::Upstream)).map_err(Fault::Connect)?;
+        Ok((tcp, peer))
     }
 }
 

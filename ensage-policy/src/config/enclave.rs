@@ -7,7 +7,7 @@ use super::gateway::{listeners, mode};
 use super::report::Code;
 use super::values::{each, is_token};
 use super::walk::{Item, Table, Walk};
-use super::{Declared, llm, mcp};
+use super::{Declared, llm, mcp, tunnel};
 use crate::authority::{Authority, HostPattern};
 use crate::glob::Glob;
 use crate::model::{Enclave, HttpRule, Mode, Rule, Scheme, Tier};
@@ -42,6 +42,7 @@ pub(super) fn enclave(
     let listen = table.item("listen").map(|item| listeners(&item, walk)).unwrap_or_default();
     let closed = table.item("closed");
     let closed = each(closed.as_ref(), walk, closed_host);
+    let tunnels = tunnel::hosts(&mut table, walk);
     later(&mut table, walk);
     let http = table.item("http").and_then(|item| item.list(walk)).unwrap_or_default();
     let http = http.iter().filter_map(|item| http_rule(item, walk, declared)).collect();
@@ -51,7 +52,23 @@ pub(super) fn enclave(
     let any_agent = agents.iter().any(|agent| **agent == *"*");
     let agents = agents.into_iter().filter(|agent| **agent != *"*").collect();
     let name = Arc::clone(name);
-    Some(Enclave { name, rule, agents, any_agent, folders, mode, require, listen, closed, http, llm, mcp })
+    let mut enclave = Enclave {
+        name,
+        rule,
+        agents,
+        any_agent,
+        folders,
+        mode,
+        require,
+        listen,
+        closed,
+        tunnel: Vec::new(),
+        http,
+        llm,
+        mcp,
+    };
+    enclave.tunnel = tunnel::judged(tunnels, walk, declared, &enclave);
+    Some(enclave)
 }
 
 fn closed_host(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<(HostPattern, Rule)> {
@@ -59,17 +76,12 @@ fn closed_host(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<(HostPattern, 
     Some((host, walk.rule(&element.path, &element.span())))
 }
 
-/// `tcp`, `tunnel`, `mounts`: read, and refused unless empty.
+/// `tcp`, `mounts`: read, and refused unless empty.
 fn later(table: &mut Table<'_>, walk: &mut Walk<'_>) {
     let tcp = table.item("tcp");
     let places = each(tcp.as_ref(), walk, tcp_place);
     if let Some(item) = tcp.filter(|_| !places.is_empty()) {
         walk.not_yet(&item, "`tcp`");
-    }
-    let tunnel = table.item("tunnel");
-    let hosts = each(tunnel.as_ref(), walk, |element, walk| element.host_pattern(walk, 443));
-    if let Some(item) = tunnel.filter(|_| !hosts.is_empty()) {
-        walk.not_yet(&item, "`tunnel`");
     }
     let mut mounts = table.table(walk, "mounts");
     for key in ["read", "write"] {

@@ -12,6 +12,7 @@ mod llm;
 mod mcp;
 mod report;
 mod spelling;
+mod tunnel;
 mod units;
 mod values;
 mod walk;
@@ -138,8 +139,19 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
     table.close(walk);
     let credentials = declared.bound.iter().map(|bound| Arc::clone(&bound.credential)).collect();
     let sha256 = Arc::from("");
-    let policy =
-        Policy { generation: 1, sha256, file: None, gateway, upstream, limits, audit, agents, enclaves, credentials };
+    let policy = Policy {
+        generation: 1,
+        sha256,
+        file: None,
+        embedded: walk.origin == Origin::Embedded,
+        gateway,
+        upstream,
+        limits,
+        audit,
+        agents,
+        enclaves,
+        credentials,
+    };
     binding::shared_variables(walk, &declared.bound, &policy);
     policy
 }

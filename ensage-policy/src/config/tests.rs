@@ -5,6 +5,7 @@ mod good;
 mod later;
 mod robust;
 mod rules;
+mod tunnel;
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::credential::CredentialFinding;
 use super::denial::{Denial, Step, Taken, Verdict};
+use super::tunnel::Unseen;
 use super::url::Url;
 use super::{HeadFacts, Trial};
 use crate::authority::Authority;
@@ -89,6 +90,12 @@ pub fn explain(policy: &Policy, enclave: &Arc<Enclave>, mode: Mode, question: &Q
 type Answer = Result<Option<Rule>, Denial>;
 
 fn head(trial: &mut Trial<'_>, url: &Url, method: &str, credential: &mut Option<Arc<str>>) -> Answer {
+    // Whatever is asked for: it is not seen.
+    if url.scheme == Scheme::Https
+        && let Some(permit) = trial.tunnel(&url.authority, Unseen::Listed)?
+    {
+        return Ok(permit.rule().cloned());
+    }
     let route = trial.head(&HeadFacts {
         authority: &url.authority,
         scheme: url.scheme,

@@ -101,6 +101,43 @@ impl HeadPermit {
     }
 }
 
+/// Identity and authority were judged, and TLS to this host passes unread: a client's bytes may go there as they are.
+/// No secret goes with them, since nothing of them is changed.
+///
+/// ```compile_fail
+/// let forged = ensage_policy::judge::TunnelPermit { ..Default::default() };
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct TunnelPermit {
+    pub(super) authority: Authority,
+    pub(super) would: Option<Denial>,
+    pub(super) rule: Option<Rule>,
+    pub(super) addresses: Vec<IpNet>,
+}
+
+impl TunnelPermit {
+    /// Where it goes.
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The rule that lets it pass unseen; absent where the program's own refusals do.
+    pub const fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
+    }
+
+    /// Why enforce mode would have refused it.
+    pub const fn would(&self) -> Option<&Denial> {
+        self.would.as_ref()
+    }
+
+    /// The special-purpose ranges that may be dialled for it.
+    pub fn addresses(&self) -> &[IpNet] {
+        &self.addresses
+    }
+}
+
 /// One whole governed value was judged and nothing is refused: its last byte may go upstream.
 ///
 /// ```compile_fail

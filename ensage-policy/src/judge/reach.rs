@@ -46,7 +46,15 @@ fn entries<'e>(enclave: &'e Enclave, to: &Authority) -> impl Iterator<Item = (Fi
         .map(|rule| (HostPattern::exact(rule.host.clone(), rule.port).matches(to), from_ref(&rule.scheme), &rule.rule));
     let llm = enclave.llm.iter().map(|rule| (rule.host.matches(to), from_ref(&Scheme::Https), &rule.rule));
     let http = enclave.http.iter().map(|rule| (rule.host.matches(to), rule.schemes.as_slice(), &rule.rule));
-    mcp.chain(llm).chain(http)
+    // Reached by CONNECT alone, whose scheme is not known: nobody asks the gateway itself for what it must not see.
+    let tunnel = enclave.tunnel.iter().map(|(host, rule)| (host.matches(to), &[][..], rule));
+    mcp.chain(llm).chain(http).chain(tunnel)
+}
+
+/// The entry that passes a host's TLS through unseen.
+pub(super) fn tunnel<'e>(enclave: &'e Enclave, to: &Authority) -> Option<&'e (HostPattern, Rule)> {
+    let listed = enclave.tunnel.iter().find(|(host, _)| host.matches(to) == Fit::Full);
+    listed.filter(|_| closed(enclave, to).is_none())
 }
 
 fn refusal(enclave: &Enclave, to: &Authority, nearest: Nearest) -> Denial {

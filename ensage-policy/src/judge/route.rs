@@ -202,7 +202,7 @@ impl Route {
 }
 
 /// What an entry opens: a literal address in it allows itself.
-fn opened(ranges: &[IpNet], host: Option<&Host>) -> Vec<IpNet> {
+pub(super) fn opened(ranges: &[IpNet], host: Option<&Host>) -> Vec<IpNet> {
     ranges.iter().copied().chain(host.and_then(Host::ip).map(IpNet::from)).collect()
 }
 

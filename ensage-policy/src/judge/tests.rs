@@ -3,6 +3,7 @@
 mod body;
 mod credential;
 mod head;
+mod tunnel;
 mod who;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ mod daemon;
 mod help;
 pub(crate) mod home;
 mod inside;
+mod pinned;
 mod report;
 mod run;
 mod variables;

@@ -87,7 +87,6 @@ fn keys_without_effect_are_refused() {
         (in_mcp("").replace("pin = false", "pin = true"), "enclave.e.mcp.s.pin"),
         ("[audit]\notlp = \"http://127.0.0.1:4318\"".to_owned(), "audit.otlp"),
         (in_enclave("tcp = [\"db.test:5432\"]"), "enclave.e.tcp"),
-        (in_enclave("tunnel = [\"a.test\"]"), "enclave.e.tunnel"),
         (in_enclave("mounts = { read = [\"~/.cargo\"] }"), "enclave.e.mounts.read"),
         (in_enclave("mounts = { write = [\"out\"] }"), "enclave.e.mounts.write"),
         (in_http("rate = \"1/s\""), "enclave.e.http[0].rate"),

@@ -21,7 +21,7 @@ fn seen(rig: &Rig, kind: &str, event: &str) -> usize {
 
 /// Makes the gateway read its configuration again, and waits until that is in force. A process inside a session, as the
 /// test is after its first call, may not ask for that by `reload`.
-fn reloaded(rig: &Rig, gateway: &Gateway) {
+pub(super) fn reloaded(rig: &Rig, gateway: &Gateway) {
     let before = seen(rig, "policy", "loaded");
     gateway.hang_up();
     until("the new policy", || (seen(rig, "policy", "loaded") > before).then_some(()));
