@@ -29,4 +29,4 @@ mod upstream;
 mod worker;
 
 pub use gateway::{Gateway, Options, Session, SessionSpec};
-pub use upstream::SetupError;
+pub use upstream::{CrlError, SetupError};

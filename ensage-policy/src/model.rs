@@ -1,6 +1,7 @@
 //! The policy as values: what a configuration means once every word of it has been checked.
 
 mod credential;
+mod crl;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::glob::Glob;
 use crate::path::RequestPath;
 use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
+pub use crl::Crl;
 
 /// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -154,6 +156,8 @@ pub struct Resolve {
 pub struct Upstream {
     /// Trust anchors.
     pub roots: Vec<Roots>,
+    /// Lists of revoked certificates.
+    pub crl: Vec<Crl>,
     /// Fixed addresses.
     pub resolve: Vec<Resolve>,
     /// Resolvers; none means the system's.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub(crate) gateway: String,
+    pub(crate) upstream: String,
     pub(crate) resolve: Vec<(String, String)>,
     pub(crate) dns: Vec<SocketAddr>,
     pub(crate) private: Option<String>,
@@ -26,6 +27,14 @@ impl Config {
     pub fn gateway(mut self, lines: &str) -> Self {
         self.gateway.push_str(lines);
         self.gateway.push('\n');
+        self
+    }
+
+    /// Further lines of `[upstream]`.
+    #[must_use]
+    pub fn upstream(mut self, lines: &str) -> Self {
+        self.upstream.push_str(lines);
+        self.upstream.push('\n');
         self
     }
 
@@ -67,7 +76,7 @@ impl Config {
         let private = self.private.as_deref().unwrap_or("[\"127.0.0.0/8\"]");
         let mut text = format!("[gateway]\nlisten = \"127.0.0.1:0\"\ncatalogue = false\n{mode}{}\n", self.gateway);
         let _ = writeln!(text, "[upstream]\nroots = [{roots:?}]\nprivate_addresses = {private}");
-        let _ = writeln!(text, "resolve = {{ {} }}\ndns = [{}]\n", resolve.join(", "), dns.join(", "));
+        let _ = writeln!(text, "resolve = {{ {} }}\ndns = [{}]\n{}", resolve.join(", "), dns.join(", "), self.upstream);
         let _ = writeln!(text, "[agent.raw]\nexe = {agent:?}\n\n{}", self.body);
         text
     }

@@ -1,6 +1,9 @@
 //! Certificates: a test CA, good leaves, and one of each bad kind.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// A certificate authority of a test.
@@ -8,6 +11,8 @@ pub struct Ca {
     /// Its certificate.
     pub pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// Itself and who signed it, where it is not its own root.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 /// A server's certificate and key.
@@ -38,14 +43,65 @@ impl Ca {
         Self::named("ensage test CA")
     }
 
-    fn named(name: &str) -> Self {
+    /// One with this name of its own.
+    ///
+    /// # Panics
+    /// If it can't sign itself.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        Self { pem, issuer: Issuer::new(params, key), chain: Vec::new() }
+    }
+
+    /// An authority that this one has signed, as its certificate `number`.
+    #[must_use]
+    pub fn intermediate(&self, number: u64) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, format!("ensage test intermediate {number}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.serial_number = Some(SerialNumber::from(number));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let mut chain = vec![certificate.der().clone()];
+        chain.extend_from_slice(&self.chain);
+        Self { pem: certificate.pem(), issuer: Issuer::new(params, key), chain }
+    }
+
+    /// A good certificate for `name`, as this authority's certificate `number`.
+    #[must_use]
+    pub fn numbered(&self, name: &str, number: u64) -> Leaf {
+        let mut wanted = params(&[name]);
+        wanted.serial_number = Some(SerialNumber::from(number));
+        self.signed(wanted)
+    }
+
+    /// The list, in PEM, that revokes these certificates of this authority; the next one is due in `due`.
+    ///
+    /// # Panics
+    /// If it can't be signed.
+    #[must_use]
+    pub fn crl(&self, numbers: &[u64], due: i32) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*number),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(due, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     /// A good certificate for these names.
@@ -80,7 +136,9 @@ impl Ca {
     fn signed(&self, wanted: CertificateParams) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let certificate = wanted.signed_by(&key, &self.issuer).unwrap();
-        Leaf { chain: vec![certificate.der().clone()], key: pkcs8(&key) }
+        let mut chain = vec![certificate.der().clone()];
+        chain.extend_from_slice(&self.chain);
+        Leaf { chain, key: pkcs8(&key) }
     }
 }
 

@@ -228,7 +228,7 @@ pub(crate) fn read(place: &Place) -> Result<Reading, Failure> {
         // What is read is what was accepted, at every reload too.
         accepted(&place.state, path, &text)?;
     }
-    let loaded = config::load(&text, Some(path), &surroundings());
+    let loaded = crate::upstream::checked(config::load(&text, Some(path), &surroundings()));
     Ok(Reading { policy: loaded.policy, errors: loaded.errors, warnings: loaded.warnings })
 }
 

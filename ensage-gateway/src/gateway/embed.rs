@@ -97,6 +97,7 @@ fn policy_again(config: &str) -> Result<Policy, String> {
 
 fn policy(config: &str) -> Result<Policy, Vec<Diagnostic>> {
     let loaded = ensage_policy::config::load(config, None, &crate::state::surroundings());
+    let loaded = crate::upstream::checked(loaded);
     loaded.policy.ok_or(loaded.errors)
 }
 

@@ -1,11 +1,14 @@
 //! The leg towards the origin: names to checked addresses, TCP, verified TLS, and a pool for each session.
 
+mod crl;
 mod dial;
 mod fault;
 mod pool;
 mod resolve;
 mod verify;
 
+pub use crl::CrlError;
+pub(crate) use crl::checked;
 pub(crate) use dial::Dialer;
 pub(crate) use fault::Fault;
 pub(crate) use pool::{Lane, Lease, Pool, PoolKey, Shared, Single};

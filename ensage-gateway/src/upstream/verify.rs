@@ -25,6 +25,15 @@ pub enum SetupError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
+    /// A file of `upstream.crl` can't be used.
+    #[error("{path} of upstream.crl can't be used")]
+    Revoked {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: super::CrlError,
+    },
     /// No usable anchor is left.
     #[error("no usable trust anchor in upstream.roots")]
     Verifier(#[source] rustls::client::VerifierBuilderError),
@@ -85,9 +94,14 @@ impl Verifier {
     fn new(policy: &Policy, own_ca: &CertificateDer<'_>, provider: Arc<CryptoProvider>) -> Result<Self, SetupError> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(anchors(policy, own_ca)?);
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
-            .build()
-            .map_err(SetupError::Verifier)?;
+        let lists = super::crl::lists(policy).map_err(|(path, source)| SetupError::Revoked { path, source })?;
+        let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider);
+        if !lists.is_empty() {
+            // The whole chain is looked up, intermediates too. Whose CA gives no list is not known to be revoked, and
+            // what an old list revokes stays revoked.
+            builder = builder.with_crls(lists).allow_unknown_revocation_status();
+        }
+        let inner = builder.build().map_err(SetupError::Verifier)?;
         let own_subject = x509_parser::parse_x509_certificate(own_ca)
             .map(|(_, c)| c.tbs_certificate.subject.as_raw().to_vec())
             .unwrap_or_default();
@@ -147,6 +161,8 @@ pub(super) fn fault_of(error: &Error) -> Option<&'static str> {
     let Error::InvalidCertificate(cause) = error else {
         return match error {
             Error::NoCertificatesPresented => Some("malformed"),
+            // A list that bears the name of the certificate's issuer, and not its signature: nobody knows who is revoked.
+            Error::InvalidCertRevocationList(_) => Some("bad_signature"),
             _ => None,
         };
     };

@@ -1,6 +1,7 @@
 //! `[gateway]`, `[upstream]` and `[audit]`: the gateway itself.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Declared;
@@ -8,7 +9,7 @@ use super::report::Code;
 use super::values::{Bounds, each};
 use super::walk::{Item, Table, Walk};
 use crate::authority::{Authority, HostPattern, Hosts, Ports};
-use crate::model::{Audit, Gateway, Listen, Mode, Resolve, Roots, Unattributed, Upstream};
+use crate::model::{Audit, Crl, Gateway, Listen, Mode, Resolve, Roots, Unattributed, Upstream};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -82,13 +83,10 @@ pub(super) fn upstream(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Dec
     let private_addresses = table.item("private_addresses");
     let private_addresses = each(private_addresses.as_ref(), walk, Item::range);
     let crl = table.item("crl");
-    let lists = each(crl.as_ref(), walk, |element, walk| walk.file_path(element));
-    if let Some(item) = crl.filter(|_| !lists.is_empty()) {
-        walk.not_yet(&item, "`upstream.crl`");
-    }
+    let crl = each(crl.as_ref(), walk, revoked);
     next_hop(&mut table, walk, declared);
     table.close(walk);
-    Upstream { roots, resolve, dns, private_addresses }
+    Upstream { roots, crl, resolve, dns, private_addresses }
 }
 
 fn root(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<Roots> {
@@ -96,6 +94,12 @@ fn root(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<Roots> {
         "system" => Some(Roots::System),
         _ => walk.file_path(element).map(Roots::File),
     }
+}
+
+fn revoked(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<Crl> {
+    let path = walk.file_path(element)?;
+    let (line, column) = walk.report.position(element.span().start);
+    Some(Crl { path, key: Arc::from(element.path.as_str()), line, column })
 }
 
 fn resolver(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<SocketAddr> {

@@ -18,6 +18,7 @@ mod passing;
 mod pinned;
 mod reflect;
 mod regress;
+mod revoked;
 mod state;
 mod tunnel;
 mod unseen;

@@ -351,6 +351,9 @@ fn paths_start_at_the_folder_of_the_file() {
     let file = |path: &str| Roots::File(PathBuf::from(path));
     assert_eq!(roots("/etc/ensage/e.toml"), [file("/etc/ensage/ca.pem"), file("/etc/ensage/x/../y.pem")]);
     assert_eq!(roots("conf/e.toml")[0], file("/work/chip/conf/ca.pem"));
+    let crl = load("[upstream]\ncrl = [\"a.pem\",\n \"/b.pem\"]", Some(Path::new("e.toml")), &env());
+    let crl: Vec<_> = crl.policy.unwrap().upstream.crl.into_iter().map(|c| (c.path, c.line, c.column)).collect();
+    assert_eq!(crl, [(PathBuf::from("/work/chip/a.pem"), 2, 8), (PathBuf::from("/b.pem"), 3, 2)]);
     let homeless = Env { home: None, ..env() };
     let errors = load("[upstream]\nroots = [\"~/ca.pem\"]", None, &homeless).errors;
     assert_eq!((errors[0].code, errors[0].file.as_str()), ("bad_value", "(embedded)"));

@@ -77,7 +77,6 @@ fn keys_without_effect_are_refused() {
         ("[gateway]\nlisten = \"unix:/run/e.sock\"".to_owned(), "gateway.listen"),
         ("[gateway]\nlisten = [\"127.0.0.1:1\", \"unix:/run/e.sock\"]".to_owned(), "gateway.listen[1]"),
         (in_enclave("listen = \"unix:e.sock\""), "enclave.e.listen"),
-        ("[upstream]\ncrl = [\"a.pem\"]".to_owned(), "upstream.crl"),
         ("[upstream]\nproxy = \"http://p:3128\"".to_owned(), "upstream.proxy"),
         ("[upstream]\nno_proxy = [\"*.a.test\"]".to_owned(), "upstream.no_proxy"),
         (format!("{}\n[upstream]\nproxy_credential = \"c\"", in_credential("")), "upstream.proxy_credential"),
