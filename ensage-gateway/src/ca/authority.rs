@@ -48,11 +48,20 @@ impl Facts {
     /// # Errors
     /// If the folder is unsafe, or the file is no certificate.
     pub fn read(state: &Path) -> Result<Option<Self>, CaError> {
+        Ok(Self::read_pem(state)?.map(|(facts, _)| facts))
+    }
+
+    /// The same with the text of the certificate.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_pem(state: &Path) -> Result<Option<(Self, Vec<u8>)>, CaError> {
         let Some(folder) = Folder::open(&at(state)?)? else { return Ok(None) };
         let path = folder.path(CERTIFICATE);
         let Some(pem) = folder.read(CERTIFICATE, Readers::Everybody)? else { return Ok(None) };
         let certificate = from_pem(&pem).ok_or_else(|| CaError::Damaged { path: path.clone() })?;
-        Self::of(&certificate, path.clone()).map(Some).ok_or(CaError::Damaged { path })
+        let facts = Self::of(&certificate, path.clone()).ok_or(CaError::Damaged { path })?;
+        Ok(Some((facts, pem)))
     }
 
     fn of(certificate: &CertificateDer<'_>, path: PathBuf) -> Option<Self> {
@@ -108,6 +117,18 @@ impl Authority {
                 Ok(authority)
             }
         }
+    }
+
+    /// Makes a new CA in place of the one that is there, whatever its state. At each moment of it the folder holds one CA
+    /// whole, the old one or the new one; the old one is kept nowhere.
+    ///
+    /// # Errors
+    /// If the folder is unsafe or the vault does not take the new key in.
+    pub fn rotate(state: &Path, seal: &dyn Seal) -> Result<Self, CaError> {
+        let folder = Folder::open_or_create(&at(state)?)?;
+        // Without a certificate beside it the key says which one it is: from here on the key alone decides.
+        folder.remove(CERTIFICATE)?;
+        Self::create(&folder, seal, OffsetDateTime::now_utc())
     }
 
     /// What anybody may know of it.

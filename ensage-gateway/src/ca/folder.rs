@@ -95,7 +95,16 @@ impl Folder {
         Ok(Some(bytes))
     }
 
-    /// Puts a file where none is: whole and on disk, or not at all.
+    /// Takes a file away, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<(), CaError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(&self.path(name), errno)),
+        }
+        rustix::fs::fsync(&self.fd).map_err(|errno| failed(&self.path, errno))
+    }
+
+    /// Puts a file there: whole and on disk, or not at all.
     pub(super) fn put(&self, name: &str, bytes: &[u8], readers: Readers) -> Result<(), CaError> {
         let path = self.path(name);
         let made = format!(".{name}.new");

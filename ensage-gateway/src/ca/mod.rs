@@ -17,6 +17,7 @@ mod authority;
 mod error;
 mod folder;
 mod minter;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ mod tests;
 pub use authority::{Authority, Facts};
 pub use error::{CaError, LeafError, Unsafe};
 pub use minter::Minter;
+pub use store::{Certificate, Store, StoreError};
 
 use zeroize::Zeroizing;
 

@@ -150,8 +150,14 @@ pub(crate) struct Env {
 pub(crate) enum Ca {
     /// Print the certificate's path; makes the CA if there is none
     Path,
-    /// Show the certificate
+    /// Show the certificate, and where it is installed
     Show,
+    /// Put the certificate into the system's trust store, for programs that take no CA from their environment
+    Install,
+    /// Take the certificate out of the system's trust store
+    Uninstall,
+    /// Make a new CA in place of the old one
+    Rotate,
 }
 
 /// `trust`

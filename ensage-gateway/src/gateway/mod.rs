@@ -228,8 +228,8 @@ fn bind(listen: &Listen) -> Result<(std::net::TcpListener, SocketAddr), StartErr
     Ok((listener, at))
 }
 
-/// One gateway for each state folder: whoever holds the lock may replace the admin socket.
-fn lock(state: &StateFolder) -> Result<std::fs::File, StartError> {
+/// One gateway for each state folder: whoever holds the lock may replace the admin socket, and the CA.
+pub(crate) fn lock(state: &StateFolder) -> Result<std::fs::File, StartError> {
     use std::os::unix::fs::OpenOptionsExt;
     let path: PathBuf = state.path().join("gateway.lock");
     let file = std::fs::OpenOptions::new()

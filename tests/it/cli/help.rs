@@ -6,7 +6,7 @@ use super::asking::{failed, has};
 use super::home::{Home, done};
 
 /// What the contract has and this version does not.
-const LATER: [&str; 18] = [
+const LATER: [&str; 15] = [
     "reach",
     "report",
     "grants",
@@ -17,9 +17,6 @@ const LATER: [&str; 18] = [
     "run --publish",
     "sessions quarantine",
     "sessions release",
-    "ca install",
-    "ca uninstall",
-    "ca rotate",
     "check --against",
     "creds import",
     "creds passphrase",

@@ -12,4 +12,5 @@ mod inside;
 mod pinned;
 mod report;
 mod run;
+mod store;
 mod variables;

@@ -2,6 +2,8 @@
 
 mod disk;
 mod leaves;
+mod rotate;
+mod store;
 
 use std::path::Path;
 
