@@ -41,6 +41,20 @@ fn h1_a_rotation_that_breaks_off_leaves_one_ca_whole() {
 }
 
 #[test]
+fn h1_a_rotation_that_fails_half_way_is_completed_by_whoever_opens_the_ca_next() {
+    let state = state();
+    let old = open(state.path()).unwrap();
+    // Where the certificate is to be written something stands in the way, after the key has been replaced.
+    let in_the_way = state.path().join("ca/.ca.pem.new");
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(matches!(Authority::rotate(state.path(), &VAULT), Err(CaError::Io { .. })));
+    fs::remove_dir(&in_the_way).unwrap();
+    let new = open(state.path()).unwrap();
+    assert_ne!(new.pem(), old.pem());
+    assert_eq!(fs::read_to_string(state.path().join("ca/ca.pem")).unwrap(), new.pem());
+}
+
+#[test]
 fn what_cannot_be_opened_any_more_can_be_rotated() {
     for damage in ["ca.pem", "ca.key"] {
         let state = state();
