@@ -38,7 +38,7 @@ pub use hello::client_hello;
 pub use metrics::Metrics;
 pub use origin::{Link, Origin, Received, ok};
 pub use pki::{Ca, Fault, Leaf};
-pub use raw::{Raw, TlsError, roots_of};
+pub use raw::{Raw, TlsError, client, roots_of};
 pub use rig::{Rig, canary};
 pub use spawn::{Quiet, output, spawn};
 pub use wait::{DEADLINE, until};

@@ -2,39 +2,19 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::answer::{self, Answer, Unsaid};
 use crate::spawn::{Quiet, spawn};
 use crate::wait::DEADLINE;
 
-/// Why there is no TLS.
-pub type TlsError = io::Error;
+mod tls;
 
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// The trust in one PEM file.
-///
-/// # Panics
-/// If it holds no certificate.
-#[must_use]
-pub fn roots_of(pem: &Path) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(pem).unwrap() {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    roots
-}
+pub(crate) use tls::provider;
+pub use tls::{TlsError, client, roots_of};
 
 /// A connection to the gateway, and what runs inside it.
 pub struct Raw {
@@ -183,66 +163,6 @@ impl Raw {
             answer::body(&mut answer, &mut self.io, Unsaid::Close).unwrap();
         }
         answer
-    }
-
-    /// Begins TLS with this name as SNI.
-    ///
-    /// # Errors
-    /// If the handshake fails.
-    pub fn tls(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
-        self.handshake(roots, name, true, b"http/1.1")
-    }
-
-    /// Begins TLS without SNI.
-    ///
-    /// # Errors
-    /// If the handshake fails.
-    pub fn tls_without_sni(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
-        self.handshake(roots, name, false, b"http/1.1")
-    }
-
-    /// Begins TLS for HTTP/2, and speaks none of it.
-    ///
-    /// # Errors
-    /// If the handshake fails.
-    pub fn tls_h2(self, roots: &RootCertStore, name: &str) -> Result<Self, TlsError> {
-        self.handshake(roots, name, true, b"h2")
-    }
-
-    fn handshake(self, roots: &RootCertStore, name: &str, sni: bool, alpn: &[u8]) -> Result<Self, TlsError> {
-        assert!(self.io.buffer().is_empty(), "bytes before the handshake");
-        let Self { io, quiet } = self;
-        let Io::Tcp(mut stream) = io.into_inner() else { panic!("TLS inside TLS") };
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        config.enable_sni = sni;
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        let shaken = (|| {
-            while session.is_handshaking() {
-                session.complete_io(&mut stream)?;
-            }
-            session.complete_io(&mut stream)
-        })();
-        if let Err(error) = shaken {
-            // The alert that says why, behind whatever else was still to be sent.
-            while session.wants_write() && session.write_tls(&mut stream).is_ok() {}
-            return Err(error);
-        }
-        Ok(Self { io: BufReader::new(Io::Tls(Box::new(StreamOwned::new(session, stream)))), quiet })
-    }
-
-    /// The certificate that the gateway showed, in DER.
-    #[must_use]
-    pub fn leaf(&self) -> Option<Vec<u8>> {
-        match self.io.get_ref() {
-            Io::Tcp(_) => None,
-            Io::Tls(s) => Some(s.conn.peer_certificates()?.first()?.to_vec()),
-        }
     }
 
     /// Sends bytes.

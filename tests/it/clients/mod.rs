@@ -10,3 +10,4 @@ mod git;
 mod python;
 mod registry;
 mod servers;
+mod trust;

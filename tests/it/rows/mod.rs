@@ -5,6 +5,7 @@ mod daemon;
 mod framing;
 mod governed;
 mod h2;
+mod handshakes;
 mod hidden;
 mod hosts;
 mod keys;
