@@ -1,5 +1,7 @@
 //! The one place where a secret is written into a request.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use zeroize::Zeroizing;
 
@@ -46,7 +48,7 @@ pub enum EgressError {
 
 /// Writes the secret into its slot, after [`clear`].
 ///
-/// The only function that lets a secret out of this crate. The value is marked sensitive.
+/// With [`basic`] the only function that lets a secret out of this crate. The value is marked sensitive.
 ///
 /// # Errors
 /// The headers then carry no credential at all, and the request must not be sent.
@@ -67,6 +69,31 @@ pub fn fill(headers: &mut HeaderMap, slot: &Slot, secret: &Secret) -> Result<(),
     value.set_sensitive(true);
     headers.try_insert(slot.header().clone(), value).map_err(|_| EgressError::Crowded)?;
     Ok(())
+}
+
+/// The value of `proxy-authorization` that the next hop gets: `Basic` and what RFC 7617 makes of user and password. The
+/// secret is the password of `user`, or both of them.
+///
+/// # Errors
+/// The secret should be both and has no colon.
+pub fn basic(user: Option<&str>, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, EgressError> {
+    secret.expose(|bytes| {
+        let mut pair = Zeroizing::new(Vec::with_capacity(bytes.len().saturating_add(user.map_or(0, str::len) + 1)));
+        match user {
+            Some(user) => {
+                pair.extend_from_slice(user.as_bytes());
+                pair.push(b':');
+            }
+            None if !bytes.contains(&b':') => return Err(EgressError::Unwritable),
+            None => {}
+        }
+        pair.extend_from_slice(bytes);
+        let coded = Zeroizing::new(STANDARD.encode(&*pair));
+        let mut value = Zeroizing::new(Vec::with_capacity(coded.len().saturating_add(6)));
+        value.extend_from_slice(b"Basic ");
+        value.extend_from_slice(coded.as_bytes());
+        Ok(value)
+    })
 }
 
 /// Takes out the slot's header, and every header in which clients send credentials: what stands there was judged to be
@@ -107,6 +134,17 @@ mod tests {
         check(&Slot::Bearer, &[("authorization", "a"), ("authorization", "b"), ("x-api-key", "c")], &[bearer]);
         check(&key, &[("authorization", "a"), ("x-api-key", "b")], &[("x-api-key", "sk-real-0123456789")]);
         check(&own, &[("proxy-authorization", "a"), ("x-token", "b")], &[("x-token", "sk-real-0123456789")]);
+    }
+
+    #[test]
+    fn basic_is_user_and_password() {
+        let secret = |text: &str| Secret::from_stdin(text.as_bytes().to_vec()).unwrap();
+        // RFC 7617 section 2.
+        let whole = basic(None, &secret("Aladdin:open sesame")).unwrap();
+        assert_eq!(&**whole, b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(basic(Some("Aladdin"), &secret("open sesame")).unwrap(), whole);
+        assert_eq!(basic(None, &secret("open sesame")), Err(EgressError::Unwritable));
+        assert!(basic(Some("u"), &secret("pass:word")).is_ok());
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Worker {
         {
             return Ok(dialer.clone());
         }
-        let dialer = Rc::new(Dialer::new(generation, self.tally.clone())?);
+        let dialer = Rc::new(Dialer::new(generation, self.tally.clone(), &self.shared.own_addresses())?);
         self.dialer.replace(Some((number, dialer.clone())));
         Ok(dialer)
     }

@@ -2,6 +2,7 @@
 
 mod credential;
 mod crl;
+mod hop;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::path::RequestPath;
 use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
 pub use crl::Crl;
+pub use hop::{Direct, HopFrom, NextHop};
 
 /// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -164,6 +166,8 @@ pub struct Upstream {
     pub dns: Vec<SocketAddr>,
     /// Special-purpose ranges that may be dialled.
     pub private_addresses: Vec<IpNet>,
+    /// The proxy through which upstreams are reached.
+    pub next_hop: Option<NextHop>,
 }
 
 /// `[limits]`: bytes, counts and waits, none of them 0.

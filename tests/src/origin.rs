@@ -276,6 +276,23 @@ impl Link {
         let _ = rustix::net::connect_unspec(&self.tcp);
     }
 
+    /// Leads on to `to`, as a proxy does once it has answered CONNECT; returns when one side has ended.
+    ///
+    /// # Errors
+    /// Where nobody is there.
+    pub fn lead_to(&mut self, to: SocketAddr) -> io::Result<()> {
+        let mut there = TcpStream::connect(to)?;
+        let (mut back, mut here) = (there.try_clone()?, self.tcp.try_clone()?);
+        let answers = thread::spawn(move || {
+            let _ = io::copy(&mut back, &mut here);
+            let _ = here.shutdown(Shutdown::Both);
+        });
+        let _ = io::copy(&mut self.io, &mut there);
+        let _ = there.shutdown(Shutdown::Write);
+        let _ = answers.join();
+        Ok(())
+    }
+
     /// Ends the connection without a word: no close_notify, no final chunk.
     pub fn cut(&mut self) {
         let _ = self.tcp.shutdown(Shutdown::Both);

@@ -159,6 +159,9 @@ pub const FORBID_ROOTS: [&str; 7] = [
 /// The one caller of the function that writes a secret, and the file that has it.
 pub const FILL_CALLERS: [&str; 2] = ["ensage-gateway/src/flow/substitute.rs", "ensage-creds/src/egress"];
 
+/// The same for the function that writes the secret of the next hop.
+pub const BASIC_CALLERS: [&str; 2] = ["ensage-gateway/src/upstream/hop.rs", "ensage-creds/src/egress"];
+
 /// The proofs, and the only folder that makes them.
 pub const PROOFS: [&str; 2] = ["HeadPermit", "BodyPermit"];
 pub const PROOF_ROOM: &str = "ensage-policy/src/judge";

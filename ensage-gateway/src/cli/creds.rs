@@ -184,6 +184,8 @@ pub(crate) fn slot(slot: &Slot) -> String {
     match slot {
         Slot::Bearer => "bearer".to_owned(),
         Slot::Header(name) => format!("header:{name}"),
+        Slot::Basic(None) => "basic".to_owned(),
+        Slot::Basic(Some(user)) => format!("basic:{user}"),
     }
 }
 
@@ -199,6 +201,11 @@ fn placeholder(
         Failure::new("not_found", format!("the configuration has no credential {name}"))
             .remedy(format!("add [credential.{name}]"))
     })?;
+    if credential.of_next_hop {
+        return Err(Failure::new("usage", format!("{name} is the gateway's own, for the next hop; no agent gets it"))
+            .exit(1)
+            .remedy("name a credential that is not upstream.proxy_credential"));
+    }
     let enclave = choose(policy, agent, enclave)?;
     let mut vault = vault(folder, output)?;
     let now = SystemTime::now();

@@ -221,7 +221,8 @@ fn writable_by_others(path: &Path, meta: &fs::Metadata) -> Result<(), Failure> {
 /// Reads and checks the configuration of `place`.
 pub(crate) fn read(place: &Place) -> Result<Reading, Failure> {
     let Some(path) = &place.config else {
-        return Ok(Reading { policy: Some(config::embedded()), errors: Vec::new(), warnings: Vec::new() });
+        let loaded = config::embedded(&surroundings());
+        return Ok(Reading { policy: loaded.policy, errors: loaded.errors, warnings: loaded.warnings });
     };
     let text = text(path)?;
     if place.found == Found::WorkingFolder {

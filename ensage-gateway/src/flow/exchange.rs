@@ -75,6 +75,8 @@ pub(super) struct Facts {
     pub(super) server: Option<Authority>,
     pub(super) asked: Option<String>,
     pub(super) peer: Option<IpAddr>,
+    /// The next hop.
+    pub(super) via: Option<Arc<str>>,
     /// Absent where the request could not be read.
     pub(super) method: Option<http::Method>,
     pub(super) scheme: Option<&'static str>,
@@ -230,6 +232,11 @@ impl Exchange {
     pub(crate) fn asked_name(&self) -> String {
         let server = || self.facts.server.as_ref().map(|a| a.host.to_string());
         self.facts.asked.clone().or_else(server).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// The next hop through which the upstream is reached, if it is.
+    pub(crate) fn via(&mut self, hop: Option<Arc<str>>) {
+        self.facts.via = hop;
     }
 
     pub(crate) fn form(&mut self, form: Form) {

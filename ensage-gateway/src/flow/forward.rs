@@ -106,6 +106,7 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
+    x.via(dialer.via(&key.authority));
     let limit = x.policy().limits.upstream_head_timeout;
     let begun = Instant::now();
     x.hands_over(begun.into_std());
@@ -192,7 +193,7 @@ async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn, lane: &Rc<Lane>) -> R
         }
     }
     let _opening = key.h2.then(|| lane.open());
-    let connected = dialer.dial(key, &conn.shared.own_addresses()).await?;
+    let connected = dialer.dial(key, &conn.shared).await?;
     let limits = conn.worker.gate_limits();
     if connected.h2 {
         let (handle, running) = h2::connect(connected.io, limits).await.map_err(|_| Fault::Closed)?;

@@ -192,6 +192,7 @@ impl Exchange {
             port: f.server.as_ref().map(|a| a.port),
             peer: f.peer,
             protocol_version: Some(f.version),
+            via: f.via.as_deref(),
             method: f.method.as_ref().map(http::Method::as_str),
             scheme: f.scheme,
             path: f.path.as_deref(),

@@ -54,6 +54,7 @@ pub(super) fn drop_unlisted(headers: &mut HeaderMap, permit: &HeadPermit) {
         .map(|s| match s {
             model::Slot::Bearer => "authorization",
             model::Slot::Header(name) => name.as_str(),
+            model::Slot::Basic(_) => "proxy-authorization",
         })
         .collect();
     let keep = |name: &HeaderName| {

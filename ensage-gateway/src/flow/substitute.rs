@@ -98,6 +98,8 @@ pub(crate) fn creds_slot(slot: &model::Slot) -> Option<Slot> {
     match slot {
         model::Slot::Bearer => Some(Slot::Bearer),
         model::Slot::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Slot::Header),
+        // No agent has the next hop's credential.
+        model::Slot::Basic(_) => None,
     }
 }
 
@@ -336,5 +338,6 @@ fn token(headers: &HeaderMap, slot: &model::Slot) -> Option<String> {
             value.split_once(' ').map(|(_, t)| t.trim().to_owned())
         }
         model::Slot::Header(name) => Some(headers.get(name.as_str())?.to_str().ok()?.to_owned()),
+        model::Slot::Basic(_) => None,
     }
 }

@@ -130,8 +130,7 @@ async fn opened(
         tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
         Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
     })?;
-    let own = conn.shared.own_addresses();
-    let dialled = dialer.dial_unseen(permit.authority(), permit.addresses(), &own).await;
+    let dialled = dialer.dial_unseen(permit.authority(), permit.addresses(), &conn.shared).await;
     let (upstream, peer): (Socket, SocketAddr) = dialled.map_err(Stop::from)?;
     x.decided(Some(peer))?;
     x.recorded()?;

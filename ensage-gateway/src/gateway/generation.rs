@@ -110,12 +110,12 @@ fn is_open(enclave: &Enclave, host: &str) -> bool {
 
 /// The variables that credentials name, read once.
 pub(super) fn environment(policy: &Policy) -> Vec<(String, std::ffi::OsString)> {
-    policy
-        .credentials
-        .iter()
-        .filter_map(|c| match &c.source {
-            model::Source::Env(name) => std::env::var_os(name).map(|v| (name.clone(), v)),
-            model::Source::Vault => None,
-        })
-        .collect()
+    let value = |c: &Arc<Credential>| match &c.source {
+        model::Source::Env(name) if c.of_next_hop && !policy.credentials.iter().any(|known| known.name == c.name) => {
+            crate::state::user_of_proxy(name).map(|user| (name.clone(), user))
+        }
+        model::Source::Env(name) => std::env::var_os(name).map(|v| (name.clone(), v)),
+        model::Source::Vault => None,
+    };
+    policy.all_credentials().filter_map(value).collect()
 }

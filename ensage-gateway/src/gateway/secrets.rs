@@ -51,7 +51,7 @@ impl Shared {
     pub(super) fn redact_anew(&self) {
         let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Secret> = vault.names().filter_map(|name| vault.secret(name).ok()).collect();
-        for credential in &self.policy().credentials {
+        for credential in self.policy().all_credentials() {
             if let model::Source::Env(name) = &credential.source {
                 all.extend(self.secrets.resolve(&credential.name, &Source::Env(name.clone()), None).ok());
             }
@@ -83,9 +83,9 @@ impl Shared {
     /// Which of these variables hold a secret that the vault or the gateway's environment has.
     pub(super) fn holding_secrets(&self, variables: &[(String, String)]) -> Vec<String> {
         let policy = self.policy();
-        let mut secrets: Vec<Secret> = policy.credentials.iter().filter_map(|c| self.secret(c).ok()).collect();
+        let mut secrets: Vec<Secret> = policy.all_credentials().filter_map(|c| self.secret(c).ok()).collect();
         let mut sources = Vec::new();
-        for credential in &policy.credentials {
+        for credential in policy.all_credentials() {
             if let model::Source::Env(name) = &credential.source {
                 sources.push(name.as_str());
             }

@@ -17,10 +17,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::SetupError;
-use super::resolve::Names;
+use super::hop::Hop;
+use super::resolve::{Names, asked_of_hop};
 use super::verify::fault_of;
 use super::{Fault, PoolKey};
-use crate::gateway::Generation;
+use crate::gateway::{Generation, Shared};
 use crate::metrics::{Leg, Meter, Tally};
 use crate::socket::Socket;
 
@@ -28,6 +29,7 @@ use crate::socket::Socket;
 pub(crate) struct Dialer {
     policy: Arc<Policy>,
     names: Names,
+    hop: Option<Hop>,
     tls: TlsConnector,
     tls_h2: TlsConnector,
     tally: Arc<Tally>,
@@ -44,21 +46,27 @@ pub(crate) struct Connected {
 }
 
 impl Dialer {
-    /// Must be called inside the worker's runtime. The error is about the resolvers.
-    pub(crate) fn new(generation: &Generation, tally: Arc<Tally>) -> Result<Self, SetupError> {
+    /// Must be called inside the worker's runtime; `own` are the gateway's listeners. The error is about the resolvers.
+    pub(crate) fn new(generation: &Generation, tally: Arc<Tally>, own: &[SocketAddr]) -> Result<Self, SetupError> {
         let policy = generation.policy.clone();
         let tls = TlsConnector::from(generation.tls.clone());
         let tls_h2 = TlsConnector::from(generation.tls_h2.clone());
         let names = Names::new(&policy.upstream.dns)?;
-        Ok(Self { policy, names, tls, tls_h2, tally })
+        let hop = Hop::of(&policy, own);
+        Ok(Self { policy, names, hop, tls, tls_h2, tally })
+    }
+
+    /// The next hop, where `to` is reached through it.
+    pub(crate) fn via(&self, to: &Authority) -> Option<Arc<str>> {
+        self.hop.as_ref().and_then(|hop| hop.leads_to(to)).cloned()
     }
 
     /// Opens a connection for requests of this key; for `https` the certificate is verified for that very name.
-    /// `own` are the gateway's listeners, which are never dialled.
-    pub(crate) async fn dial(&self, key: &PoolKey, own: &[SocketAddr]) -> Result<Connected, Fault> {
+    /// The gateway's own listeners are never dialled.
+    pub(crate) async fn dial(&self, key: &PoolKey, shared: &Shared) -> Result<Connected, Fault> {
         let to = &key.authority;
         let limit = self.policy.limits.dial_timeout;
-        let (tcp, peer) = self.dial_unseen(to, &key.opened, own).await?;
+        let (tcp, peer) = self.dial_unseen(to, &key.opened, shared).await?;
         let mut h2 = false;
         let io = match key.scheme {
             Scheme::Http => OriginIo::Plain(tcp),
@@ -81,13 +89,37 @@ impl Dialer {
         &self,
         to: &Authority,
         opened: &[IpNet],
-        own: &[SocketAddr],
+        shared: &Shared,
     ) -> Result<(Socket, SocketAddr), Fault> {
-        let addresses = self.names.addresses(&self.policy, to, opened, own).await?;
-        let tcp = connect(&addresses, self.policy.limits.dial_timeout).await?;
+        let own = shared.own_addresses();
+        let tcp = match self.hop.as_ref().filter(|hop| hop.leads_to(to).is_some()) {
+            None => {
+                let addresses = self.names.addresses(&self.policy, to, opened, &own).await?;
+                connect(&addresses, self.policy.limits.dial_timeout).await?
+            }
+            Some(hop) => self.through(hop, &asked_of_hop(&self.policy, to, opened, &own)?, shared, &own).await?,
+        };
         let peer = tcp.peer_addr().map_err(Fault::Connect)?;
         let tcp = Socket::new(tcp, Meter::new(&self.tally, Leg::Upstream)).map_err(Fault::Connect)?;
         Ok((tcp, peer))
+    }
+
+    /// A tunnel of the next hop.
+    async fn through(
+        &self,
+        hop: &Hop,
+        asked: &Authority,
+        shared: &Shared,
+        own: &[SocketAddr],
+    ) -> Result<TcpStream, Fault> {
+        let authorization = hop.authorization(shared)?;
+        let addresses = self.names.of_hop(&self.policy, hop.at(), own).await?;
+        let mut tcp = connect(&addresses, self.policy.limits.dial_timeout).await.map_err(|fault| match fault {
+            Fault::Connect(_) => Fault::Hop { detail: "it does not accept the connection" },
+            other => other,
+        })?;
+        hop.tunnel(&mut tcp, asked, authorization.as_deref().map(Vec::as_slice), &self.policy.limits).await?;
+        Ok(tcp)
     }
 }
 

@@ -25,6 +25,15 @@ pub(crate) enum Fault {
     /// The TCP connection or the handshake took too long.
     #[error("the upstream did not answer in time")]
     Timeout,
+    /// The next hop does not lead to the upstream.
+    #[error("the next hop did not open a way to the upstream")]
+    Hop {
+        /// What was wrong with it.
+        detail: &'static str,
+    },
+    /// What the next hop wants to see is not available.
+    #[error("the credential for the next hop is not available now")]
+    HopCredential,
     /// The certificate was refused.
     #[error("the upstream's certificate is refused: {fault}")]
     Certificate {
@@ -59,6 +68,8 @@ impl Fault {
             Self::Address { .. } => Reason::UpstreamAddress,
             Self::Connect(_) => Reason::UpstreamRefused,
             Self::Timeout => Reason::UpstreamTimeout,
+            Self::Hop { .. } => Reason::UpstreamProxy,
+            Self::HopCredential => Reason::CredentialUnavailable,
             Self::Certificate { .. } => Reason::UpstreamCertificate,
             Self::Tls(_) => Reason::UpstreamTls,
             Self::Protocol { .. } => Reason::UpstreamProtocol,
@@ -75,6 +86,8 @@ impl Fault {
             | Self::Address { .. }
             | Self::Connect(_)
             | Self::Timeout
+            | Self::Hop { .. }
+            | Self::HopCredential
             | Self::Tls(_)
             | Self::Protocol { .. }
             | Self::Closed

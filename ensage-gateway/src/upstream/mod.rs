@@ -3,6 +3,7 @@
 mod crl;
 mod dial;
 mod fault;
+mod hop;
 mod pool;
 mod resolve;
 mod verify;

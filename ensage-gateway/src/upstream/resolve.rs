@@ -57,22 +57,36 @@ impl Names {
         opened: &[IpNet],
         own: &[SocketAddr],
     ) -> Result<Vec<SocketAddr>, Fault> {
-        let fixed = policy.upstream.resolve.iter().find(|r| r.from.matches(to) == Fit::Full);
-        let found = match (fixed, &to.host) {
-            (Some(rule), _) => vec![SocketAddr::new(rule.to, rule.port.unwrap_or(to.port))],
-            (None, Host::V4(ip)) => vec![SocketAddr::new(IpAddr::V4(*ip), to.port)],
-            (None, Host::V6(ip)) => vec![SocketAddr::new(IpAddr::V6(*ip), to.port)],
-            (None, Host::Name(name)) => self.look_up(name, to.port).await?,
-        };
-        // A literal that an entry names is among `opened`; one that only a wildcard lets in opens nothing.
+        let found = self.found(policy, to).await?;
         for at in &found {
-            if is_own(at, own) {
-                return Err(Fault::Address { address: at.ip(), range: "this gateway's own listener" });
-            }
-            may_dial(at.ip(), &[&policy.upstream.private_addresses, opened])
-                .map_err(|refused| Fault::Address { address: refused.address, range: refused.range })?;
+            check(at, policy, opened, own)?;
         }
         Ok(found)
+    }
+
+    /// The addresses of the next hop. Whoever named it opened them; the gateway itself is none.
+    pub(super) async fn of_hop(
+        &self,
+        policy: &Policy,
+        hop: &Authority,
+        own: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, Fault> {
+        let mut found =
+            self.found(policy, hop).await.map_err(|_| Fault::Hop { detail: "its name does not resolve" })?;
+        found.retain(|at| !is_own(at, own));
+        if found.is_empty() {
+            return Err(Fault::Hop { detail: "it is this gateway's own listener" });
+        }
+        Ok(found)
+    }
+
+    async fn found(&self, policy: &Policy, to: &Authority) -> Result<Vec<SocketAddr>, Fault> {
+        match (known(policy, to), &to.host) {
+            (Some(at), _) => Ok(vec![at]),
+            (None, Host::Name(name)) => self.look_up(name, to.port).await,
+            // Addresses are known.
+            (None, Host::V4(_) | Host::V6(_)) => Err(Fault::Dns),
+        }
     }
 
     async fn look_up(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
@@ -99,9 +113,45 @@ impl Names {
     }
 }
 
+/// The address that a name is fixed to, or that it is.
+fn known(policy: &Policy, to: &Authority) -> Option<SocketAddr> {
+    let fixed = policy.upstream.resolve.iter().find(|r| r.from.matches(to) == Fit::Full);
+    match fixed {
+        Some(rule) => Some(SocketAddr::new(rule.to, rule.port.unwrap_or(to.port))),
+        None => to.host.ip().map(|ip| SocketAddr::new(ip, to.port)),
+    }
+}
+
+/// What the next hop is asked for. It looks names up itself; an address is checked before it leaves, and a name that is
+/// fixed to one is never looked up, by nobody.
+pub(super) fn asked_of_hop(
+    policy: &Policy,
+    to: &Authority,
+    opened: &[IpNet],
+    own: &[SocketAddr],
+) -> Result<Authority, Fault> {
+    let Some(at) = known(policy, to) else { return Ok(to.clone()) };
+    check(&at, policy, opened, own)?;
+    let host = match at.ip() {
+        IpAddr::V4(ip) => Host::V4(ip),
+        IpAddr::V6(ip) => Host::V6(ip),
+    };
+    Ok(Authority { host, port: at.port() })
+}
+
+/// Whether an address may be dialled. A literal that an entry names is among `opened`; one that only a wildcard lets in
+/// opens nothing.
+fn check(at: &SocketAddr, policy: &Policy, opened: &[IpNet], own: &[SocketAddr]) -> Result<(), Fault> {
+    if is_own(at, own) {
+        return Err(Fault::Address { address: at.ip(), range: "this gateway's own listener" });
+    }
+    may_dial(at.ip(), &[&policy.upstream.private_addresses, opened])
+        .map_err(|refused| Fault::Address { address: refused.address, range: refused.range })
+}
+
 /// Whether this is one of the gateway's own listeners, by whatever address of this machine: a request to itself would
 /// go round in circles, and arrive as the gateway's own (threat A14).
-fn is_own(at: &SocketAddr, own: &[SocketAddr]) -> bool {
+pub(super) fn is_own(at: &SocketAddr, own: &[SocketAddr]) -> bool {
     let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
     own.iter().any(|o| {
         o.port() == at.port()

@@ -61,6 +61,18 @@ impl HostPattern {
     /// # Ok::<(), ensage_policy::authority::AuthorityError>(())
     /// ```
     pub fn parse(text: &str, default_port: u16) -> Result<Self, AuthorityError> {
+        Self::read(text, Ports::One(default_port))
+    }
+
+    /// Reads a pattern that means every port where the text names none.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_any_port(text: &str) -> Result<Self, AuthorityError> {
+        Self::read(text, Ports::Any)
+    }
+
+    fn read(text: &str, unsaid: Ports) -> Result<Self, AuthorityError> {
         if text.is_empty() {
             return Err(AuthorityError::Empty);
         }
@@ -68,7 +80,7 @@ impl HostPattern {
         let ports = match port {
             Some("*") => Ports::Any,
             Some(digits) => Ports::One(parse_port(digits)?),
-            None => Ports::One(default_port),
+            None => unsaid,
         };
         let hosts = match (host, host.strip_prefix("*.")) {
             ("*", _) => Hosts::Any,

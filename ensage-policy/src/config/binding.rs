@@ -31,6 +31,12 @@ pub(super) fn bind(walk: &mut Walk<'_>, declared: &Declared, asked: &Asked<'_, '
 fn named(walk: &mut Walk<'_>, declared: &Declared, asked: &Asked<'_, '_>, item: &Item<'_>) -> Option<Arc<str>> {
     let text = item.text(walk)?;
     let name = declared.credential(item, walk, text)?;
+    let of_next_hop = declared.bound.iter().any(|b| b.credential.name == name && b.credential.of_next_hop);
+    if of_next_hop {
+        let help = "remove `credential`, or name another one: what the next hop gets is the gateway's own";
+        walk.error(Code::Conflict, item, format!("the credential `{text}` is `upstream.proxy_credential`"), help);
+        return Some(name);
+    }
     if asked.scheme == Scheme::Http {
         let help = "remove `credential`, or use https: a secret never goes out in plain text";
         walk.error(Code::CredentialPlaintext, item, format!("plain http can't carry the credential `{text}`"), help);
@@ -50,7 +56,8 @@ fn named(walk: &mut Walk<'_>, declared: &Declared, asked: &Asked<'_, '_>, item: 
 /// a guess.
 fn implied(declared: &Declared, asked: &Asked<'_, '_>) -> Option<Arc<str>> {
     let host = asked.host.filter(|_| asked.scheme == Scheme::Https)?;
-    let mut binding = declared.bound.iter().filter(|b| b.credential.hosts.iter().any(|p| p.overlaps(host)));
+    let of_agents = declared.bound.iter().filter(|b| !b.credential.of_next_hop);
+    let mut binding = of_agents.filter(|b| b.credential.hosts.iter().any(|p| p.overlaps(host)));
     let only = binding.next().filter(|_| binding.next().is_none())?;
     let whole = only.credential.hosts.iter().any(|pattern| pattern.covers(host));
     whole.then(|| Arc::clone(&only.credential.name))

@@ -26,11 +26,11 @@ pub(super) struct Bound {
     pub(super) env_at: Vec<Range<usize>>,
 }
 
-pub(super) fn credential(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>) -> Option<Bound> {
+pub(super) fn credential(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>, of_next_hop: bool) -> Option<Bound> {
     let mut table = item.table(walk)?;
     let rule = table.rule(walk);
     let source = table.item("source").map_or(Some(Source::Vault), |item| source(&item, walk));
-    let slots = slots(&mut table, walk);
+    let slots = if of_next_hop { hop_slot(&mut table, walk) } else { slots(&mut table, walk) };
     let hosts = table.needed(walk, "hosts", "[\"api.example.com\"]");
     let hosts = each(hosts.as_ref(), walk, |element, walk| element.host_pattern(walk, 443));
     let paths = table.item("paths");
@@ -53,6 +53,7 @@ pub(super) fn credential(name: &Arc<str>, item: &Item<'_>, walk: &mut Walk<'_>) 
         env,
         inject,
         ttl,
+        of_next_hop,
     };
     Some(Bound { credential: Arc::new(credential), env_at })
 }
@@ -91,6 +92,36 @@ fn slots(table: &mut Table<'_>, walk: &mut Walk<'_>) -> Vec<Slot> {
         walk.error(Code::BadValue, &item, message, "name a slot, or remove the credential");
     }
     elements.iter().filter_map(|element| slot(element, walk)).collect()
+}
+
+/// The slot of the next hop's credential, which is sent as Basic (RFC 7617) or not at all.
+fn hop_slot(table: &mut Table<'_>, walk: &mut Walk<'_>) -> Vec<Slot> {
+    let Some(item) = table.needed(walk, "slot", "\"basic\"") else {
+        return Vec::new();
+    };
+    let elements = item.one_or_list(walk);
+    let [only] = elements.as_slice() else {
+        if item.value().is_array() {
+            let message = format!("`{}` must name one slot: the next hop gets this credential", item.path);
+            walk.error(Code::BadValue, &item, message, "write \"basic\" or \"basic:USER\"");
+        }
+        return Vec::new();
+    };
+    let Some(text) = only.text(walk) else {
+        return Vec::new();
+    };
+    let user = text
+        .strip_prefix("basic:")
+        .filter(|user| !user.is_empty() && !user.contains(|c: char| c == ':' || c.is_control()));
+    match (text, user) {
+        ("basic", _) => vec![Slot::Basic(None)],
+        (_, Some(user)) => vec![Slot::Basic(Some(user.to_owned()))],
+        (_, None) => {
+            let message = format!("{text:?} is no slot of the next hop, which gets this credential");
+            walk.error(Code::BadValue, only, message, "write \"basic\" or \"basic:USER\"");
+            Vec::new()
+        }
+    }
 }
 
 fn slot(item: &Item<'_>, walk: &mut Walk<'_>) -> Option<Slot> {

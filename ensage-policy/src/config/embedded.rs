@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::walk::Origin;
-use super::{Env, read};
-use crate::model::{Policy, Scheme};
+use super::{Env, Loaded, read};
+use crate::model::Scheme;
 
 /// The embedded default. One thing in it can't be said in a file: that a rule counts for http and https.
 pub const EMBEDDED: &str = r#"# ensage's embedded default: every call goes on and is recorded.
@@ -33,18 +33,17 @@ websocket = true
 mcp = "allow"
 "#;
 
-/// The policy of [`EMBEDDED`]: one enclave `default` for any agent, any host over http and https, observe mode.
+/// The policy of [`EMBEDDED`]: one enclave `default` for any agent, any host over http and https, observe mode. Of the
+/// surroundings only the proxy counts.
 ///
-/// Its rules have line 0.
-pub fn embedded() -> Policy {
-    let env = Env { cwd: PathBuf::from("/"), ..Env::default() };
-    let loaded = read(EMBEDDED, None, &env, Origin::Embedded);
-    #[expect(clippy::expect_used, reason = "EMBEDDED is a constant, and `embedded_default_is_a_policy` loads it")]
-    let mut policy = loaded.policy.expect("the embedded default is a policy");
-    for enclave in &mut policy.enclaves {
+/// Its rules have line 0, and it never has errors.
+pub fn embedded(env: &Env) -> Loaded {
+    let env = Env { cwd: PathBuf::from("/"), proxy: env.proxy.clone(), ..Env::default() };
+    let mut loaded = read(EMBEDDED, None, &env, Origin::Embedded);
+    for enclave in loaded.policy.iter_mut().flat_map(|policy| &mut policy.enclaves) {
         for rule in &mut Arc::make_mut(enclave).http {
             rule.schemes = vec![Scheme::Http, Scheme::Https];
         }
     }
-    policy
+    loaded
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Declared;
+use super::next_hop;
 use super::report::Code;
 use super::values::{Bounds, each};
 use super::walk::{Item, Table, Walk};
-use crate::authority::{Authority, HostPattern, Hosts, Ports};
+use crate::authority::{HostPattern, Hosts, Ports};
 use crate::model::{Audit, Crl, Gateway, Listen, Mode, Resolve, Roots, Unattributed, Upstream};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -70,7 +71,11 @@ fn unattributed(item: &Item<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Op
     declared.enclave(item, walk, text).map(Unattributed::Enclave)
 }
 
-pub(super) fn upstream(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Upstream {
+pub(super) fn upstream<'d>(
+    mut table: Table<'d>,
+    walk: &mut Walk<'_>,
+    declared: &Declared,
+) -> (Upstream, next_hop::Said<'d>) {
     let roots = table.item("roots");
     let roots = match &roots {
         Some(_) => each(roots.as_ref(), walk, root),
@@ -84,9 +89,9 @@ pub(super) fn upstream(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Dec
     let private_addresses = each(private_addresses.as_ref(), walk, Item::range);
     let crl = table.item("crl");
     let crl = each(crl.as_ref(), walk, revoked);
-    next_hop(&mut table, walk, declared);
+    let said = next_hop::Said::read(&mut table, walk, declared);
     table.close(walk);
-    Upstream { roots, crl, resolve, dns, private_addresses }
+    (Upstream { roots, crl, resolve, dns, private_addresses, next_hop: None }, said)
 }
 
 fn root(element: &Item<'_>, walk: &mut Walk<'_>) -> Option<Roots> {
@@ -163,37 +168,6 @@ fn target(item: &Item<'_>, walk: &mut Walk<'_>) -> Option<(IpAddr, Option<u16>)>
             walk.error(Code::BadValue, item, format!("{text:?} is no address"), help);
             None
         }
-    }
-}
-
-/// `proxy`, `proxy_credential`, `no_proxy`.
-fn next_hop(table: &mut Table<'_>, walk: &mut Walk<'_>, declared: &Declared) {
-    if let Some(item) = table.item("proxy") {
-        if let Some(text) = item.text(walk) {
-            let authority = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-            match authority.map(|authority| Authority::parse(authority.as_bytes(), Some(80))) {
-                Some(Ok(_)) => walk.not_yet(&item, "`upstream.proxy`"),
-                Some(Err(_)) | None => {
-                    let message = format!("{text:?} is no address of a proxy");
-                    walk.error(Code::BadValue, &item, message, "write \"http://HOST:PORT\"");
-                }
-            }
-        }
-    } else if let Some(variable) = walk.env.proxy.clone() {
-        let message = format!("the proxy that {variable} names is not used by this version");
-        let help = "what is reached is reached directly, or not at all".to_owned();
-        walk.report.warning(Code::NotYet, &table.head, "upstream.proxy", message, help);
-    }
-    if let Some(item) = table.item("proxy_credential")
-        && let Some(name) = item.text(walk)
-        && declared.credential(&item, walk, name).is_some()
-    {
-        walk.not_yet(&item, "`upstream.proxy_credential`");
-    }
-    let no_proxy = table.item("no_proxy");
-    let hosts = each(no_proxy.as_ref(), walk, |element, walk| element.host_pattern(walk, 443));
-    if let Some(item) = no_proxy.filter(|_| !hosts.is_empty()) {
-        walk.not_yet(&item, "`upstream.no_proxy`");
     }
 }
 

@@ -10,6 +10,7 @@ mod gateway;
 mod limits;
 mod llm;
 mod mcp;
+mod next_hop;
 mod report;
 mod spelling;
 mod tunnel;
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 pub use embedded::{EMBEDDED, embedded};
+pub use next_hop::EnvProxy;
 pub use report::{Diagnostic, Kind};
 
 use crate::model::Policy;
@@ -48,8 +50,8 @@ pub struct Env {
     pub cwd: PathBuf,
     /// Names of the agents of the built-in catalogue.
     pub catalogue: Vec<String>,
-    /// The variable that names a proxy in the gateway's own environment (`HTTPS_PROXY`), if it is set.
-    pub proxy: Option<String>,
+    /// The proxy that the gateway's own environment names.
+    pub proxy: Option<EnvProxy>,
 }
 
 /// What became of a configuration.
@@ -121,12 +123,15 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
     if gateway.catalogue {
         declared.agents.extend(walk.env.catalogue.iter().map(|name| Arc::from(name.as_str())));
     }
-    let upstream = gateway::upstream(table.table(walk, "upstream"), walk, &declared);
+    let (mut upstream, said) = gateway::upstream(table.table(walk, "upstream"), walk, &declared);
     let limits = limits::read(table.table(walk, "limits"), walk);
     let audit = gateway::audit(table.table(walk, "audit"), walk);
     let agents = agents_named.iter().filter_map(|(name, item)| agent::agent(name, item, walk)).collect();
-    declared.bound =
-        credentials_named.iter().filter_map(|(name, item)| credential::credential(name, item, walk)).collect();
+    declared.bound = credentials_named
+        .iter()
+        .filter_map(|(name, item)| credential::credential(name, item, walk, said.takes(name)))
+        .collect();
+    upstream.next_hop = said.settle(walk, &declared);
     let mut enclaves = Vec::new();
     for (name, item) in &enclaves_named {
         if let Some(enclave) = enclave::enclave(name, item, walk, &declared, gateway.mode) {
@@ -136,6 +141,7 @@ fn root(mut table: Table<'_>, walk: &mut Walk<'_>) -> Policy {
     for (_, item) in &chambers_named {
         chamber::chamber(item, walk, &declared, &enclaves);
     }
+    said.not_own(walk, upstream.next_hop.as_ref());
     table.close(walk);
     let credentials = declared.bound.iter().map(|bound| Arc::clone(&bound.credential)).collect();
     let sha256 = Arc::from("");

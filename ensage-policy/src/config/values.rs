@@ -11,7 +11,7 @@ use super::report::Code;
 use super::spelling::nearest;
 use super::units::{self, UnitError};
 use super::walk::{Item, Walk};
-use crate::authority::HostPattern;
+use crate::authority::{AuthorityError, HostPattern};
 use crate::glob::Glob;
 use crate::model::{Listed, Listen, Rule};
 
@@ -125,8 +125,16 @@ impl<'d> Item<'d> {
     }
 
     pub(super) fn host_pattern(&self, walk: &mut Walk<'_>, default_port: u16) -> Option<HostPattern> {
+        self.host_pattern_of(walk, |text| HostPattern::parse(text, default_port))
+    }
+
+    pub(super) fn host_pattern_of(
+        &self,
+        walk: &mut Walk<'_>,
+        read: impl FnOnce(&str) -> Result<HostPattern, AuthorityError>,
+    ) -> Option<HostPattern> {
         let text = self.text(walk)?;
-        match HostPattern::parse(text, default_port) {
+        match read(text) {
             Ok(pattern) => Some(pattern),
             Err(fault) => {
                 let message = format!("{text:?} names no host: {}", chain(&fault));

@@ -23,6 +23,8 @@ pub enum Slot {
     Bearer,
     /// A header whose whole value is the secret; lower-case name.
     Header(String),
+    /// `proxy-authorization: Basic` towards the next hop. With a user the secret is the password, else both.
+    Basic(Option<String>),
 }
 
 /// `[credential.NAME]`
@@ -48,12 +50,21 @@ pub struct Credential {
     pub inject: bool,
     /// Life of a placeholder.
     pub ttl: Duration,
+    /// True of the one that the next hop gets: it belongs to the gateway, and no agent has it.
+    pub of_next_hop: bool,
 }
 
 impl Policy {
+    /// All credentials: those of the file, and the one that the environment has for the next hop.
+    pub fn all_credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        let declared = |credential: &Credential| self.credentials.iter().any(|known| known.name == credential.name);
+        let of_hop = self.upstream.next_hop.iter().filter_map(|hop| hop.credential.as_ref());
+        self.credentials.iter().chain(of_hop.filter(move |credential| !declared(credential)))
+    }
+
     /// The credentials of an enclave: those that its rules name, and those with a host that its rules open.
     pub fn credentials_of<'p>(&'p self, enclave: &'p Enclave) -> impl Iterator<Item = &'p Arc<Credential>> {
-        self.credentials.iter().filter(move |credential| {
+        self.credentials.iter().filter(|credential| !credential.of_next_hop).filter(move |credential| {
             let named = |name: &Option<Arc<str>>| name.as_ref() == Some(&credential.name);
             let binds = |host: &HostPattern| credential.hosts.iter().any(|bound| bound.overlaps(host));
             enclave.http.iter().any(|rule| named(&rule.credential) || binds(&rule.host))

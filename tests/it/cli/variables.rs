@@ -114,6 +114,19 @@ fn e8_what_is_inherited_does_not_lead_past_the_gateway() {
     assert_eq!((env["NODE_OPTIONS"].as_str(), env["KEPT"].as_str()), ("--no-warnings", "as it is"));
 }
 
+/// The next hop is the gateway's: a program that knew it could ask it itself.
+#[test]
+fn the_program_is_pointed_at_the_gateway_and_not_at_its_next_hop() {
+    let home = Home::with(&Site::new().policy());
+    let corp = "http://ann:the-corp-password@127.0.0.1:9";
+    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "MY_OWN_PROXY"];
+    let (env, run) = inside(&home, &names.map(|name| (name, corp)));
+    assert!(!run.out.contains("127.0.0.1:9/") && !run.out.contains("corp-password"), "{env:?}");
+    assert!(!env.values().any(|value| value.ends_with("127.0.0.1:9")), "{env:?}");
+    // Whatever else holds its password is dropped, and told without it.
+    assert!(run.err.contains("MY_OWN_PROXY") && !run.err.contains("the-corp-password"), "{run:?}");
+}
+
 #[test]
 fn what_an_inherited_bundle_trusts_is_kept() {
     let home = Home::with(&Site::new().policy());

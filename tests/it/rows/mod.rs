@@ -7,6 +7,7 @@ mod governed;
 mod h2;
 mod handshakes;
 mod hidden;
+mod hop;
 mod hosts;
 mod keys;
 mod lab;

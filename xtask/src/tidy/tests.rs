@@ -77,6 +77,10 @@ fn the_secret_is_written_in_one_place() {
     check("ensage-creds/src/lib.rs", "#![forbid(unsafe_code)]\npub use egress::fill;", &[("secret", 3)]);
     check("ensage-creds/src/lib.rs", "#![forbid(unsafe_code)]\npub mod egress; pub use egress::Slot;", &[]);
     check("ensage-gateway/src/flow/forward.rs", "use ensage_creds::egress::Slot;", &[]);
+    let basic = "fn f() { ensage_creds::egress::basic(u, s) }";
+    check("ensage-gateway/src/flow/substitute.rs", basic, &[("secret", 2)]);
+    check("ensage-gateway/src/upstream/dial.rs", "use ensage_creds::egress::basic;", &[("secret", 2)]);
+    check("ensage-gateway/src/upstream/hop.rs", basic, &[]);
 }
 
 #[test]

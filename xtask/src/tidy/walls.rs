@@ -1,6 +1,6 @@
 //! What stands in the sources: I/O, `unsafe`, the egress function, the proofs, marks of unfinished work.
 
-use super::{BANS, FILL_CALLERS, FORBID_ROOTS, File, Finding, PROOF_ROOM, PROOFS, UNSAFE_CRATE};
+use super::{BANS, BASIC_CALLERS, FILL_CALLERS, FORBID_ROOTS, File, Finding, PROOF_ROOM, PROOFS, UNSAFE_CRATE};
 use crate::rust::{self, Kind, Path, Token};
 
 pub fn check(file: &File) -> Vec<Finding> {
@@ -10,6 +10,7 @@ pub fn check(file: &File) -> Vec<Finding> {
     findings.extend(bans(file, &rust::paths(&program)));
     findings.extend(unsafe_code(file, &all));
     findings.extend(fill(file, &rust::paths(&all)));
+    findings.extend(basic(file, &rust::paths(&all)));
     findings.extend(proofs(file, &all));
     findings.extend(unfinished(file, &all));
     findings
@@ -71,6 +72,14 @@ fn fill(file: &File, paths: &[Path<'_>]) -> Vec<Finding> {
     };
     let remedy = "egress::fill is called only from ensage-gateway/src/flow/substitute.rs, which takes the HeadPermit";
     paths.iter().filter(reaches).map(|path| file.find(path.line, "secret", remedy)).collect()
+}
+
+fn basic(file: &File, paths: &[Path<'_>]) -> Vec<Finding> {
+    if BASIC_CALLERS.iter().any(|room| file.path.starts_with(room)) {
+        return Vec::new();
+    }
+    let remedy = "egress::basic is called only from ensage-gateway/src/upstream/hop.rs, for the next hop";
+    paths.iter().filter(|path| path.has("egress::basic")).map(|path| file.find(path.line, "secret", remedy)).collect()
 }
 
 fn proofs(file: &File, tokens: &[Token<'_>]) -> Vec<Finding> {

@@ -25,9 +25,6 @@ fn the_example_of_the_contract_has_nothing_wrong_but_what_is_not_there_yet() {
     let loaded = loaded(&example.replace("\"...\"", &format!("\"{}\"", "0a".repeat(32))));
     let keys: Vec<&str> = loaded.errors.iter().map(|d| d.key.as_str()).collect();
     let expected = [
-        "upstream.proxy",
-        "upstream.proxy_credential",
-        "upstream.no_proxy",
         "limits.decoded",
         "audit.otlp",
         "agent.my-agent.state",
@@ -44,7 +41,6 @@ fn the_example_of_the_contract_has_nothing_wrong_but_what_is_not_there_yet() {
         "chamber.layout-db",
         "credential.anthropic.aws",
         "credential.github.slot[1]",
-        "credential.corp.slot",
     ];
     assert_eq!(keys, expected, "{}", shown(&loaded.errors));
     assert!(loaded.errors.iter().all(|d| d.code == "not_yet"), "{}", shown(&loaded.errors));
@@ -77,9 +73,6 @@ fn keys_without_effect_are_refused() {
         ("[gateway]\nlisten = \"unix:/run/e.sock\"".to_owned(), "gateway.listen"),
         ("[gateway]\nlisten = [\"127.0.0.1:1\", \"unix:/run/e.sock\"]".to_owned(), "gateway.listen[1]"),
         (in_enclave("listen = \"unix:e.sock\""), "enclave.e.listen"),
-        ("[upstream]\nproxy = \"http://p:3128\"".to_owned(), "upstream.proxy"),
-        ("[upstream]\nno_proxy = [\"*.a.test\"]".to_owned(), "upstream.no_proxy"),
-        (format!("{}\n[upstream]\nproxy_credential = \"c\"", in_credential("")), "upstream.proxy_credential"),
         ("[limits]\ndecoded = \"1MiB\"".to_owned(), "limits.decoded"),
         ("[agent.a]\nexe = \"/x\"\nstate = [\"~/.a\"]".to_owned(), "agent.a.state"),
         (in_http("").replace("allow", "deny"), "enclave.e.http[0].mcp"),
@@ -128,7 +121,6 @@ fn empty_lists_of_them_are_used() {
     let text = r#"
         [upstream]
         crl = []
-        no_proxy = []
         [enclave.e]
         tcp = []
         tunnel = []
@@ -158,13 +150,4 @@ fn defaults_without_effect_are_told_once() {
     assert_eq!(warned(&format!("{http}mcp = \"allow\"\n")), []);
     assert_eq!(warned(&format!("{}{}", mcp(1), mcp(2))), once(1, 1, "enclave.e.mcp.s1.pin"));
     assert_eq!(warned(&format!("{}pin = false\n", mcp(1))), []);
-}
-
-#[test]
-fn a_proxy_of_the_environment_is_told() {
-    let env = super::Env { proxy: Some("HTTPS_PROXY".to_owned()), ..super::env() };
-    let loaded = super::load("", None, &env);
-    assert!(loaded.policy.is_some());
-    assert_eq!(loaded.warnings.len(), 1);
-    assert_eq!((loaded.warnings[0].code, loaded.warnings[0].key.as_str()), ("not_yet", "upstream.proxy"));
 }

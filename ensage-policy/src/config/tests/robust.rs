@@ -4,13 +4,13 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::{EMBEDDED, embedded, load_bytes};
+use super::super::{EMBEDDED, Env, embedded, load_bytes};
 use super::{env, loaded};
 use crate::model::{Mode, Scheme, Unattributed};
 
 #[test]
 fn embedded_default_is_a_policy() {
-    let policy = embedded();
+    let policy = embedded(&Env::default()).policy.unwrap();
     assert!(loaded(EMBEDDED).warnings.is_empty());
     assert_eq!((policy.generation, &policy.file), (1, &None));
     assert_eq!(policy.gateway.mode, Mode::Observe);

@@ -15,7 +15,7 @@ fn a_tunnel_is_a_host_pattern_with_its_rule() {
         ["a.test:443 enclave.e.tunnel[0] 2", "*.b.test:* enclave.e.tunnel[1] 2", "10.0.0.1:8443 enclave.e.tunnel[2] 2"];
     assert_eq!(tunnel, want);
     assert!(!policy.embedded);
-    assert!(crate::config::embedded().embedded);
+    assert!(crate::config::embedded(&super::env()).policy.unwrap().embedded);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_written_policy_takes_no_word_of_a_program() {
     // Nor does a text that came from no file.
     let policy = load(POLICY, None, &Env::default()).policy.unwrap();
     assert!(policy.file.is_none() && tunnel(&policy, "a", "other.test", Unseen::Refused).is_none());
-    let policy = embedded();
+    let policy = embedded(&Env::default()).policy.unwrap();
     assert!(tunnel(&policy, "default", "other.test", Unseen::Listed).is_none());
     let permit = tunnel(&policy, "default", "other.test:9999", Unseen::Refused).unwrap();
     assert!(permit.rule().is_none());

@@ -34,7 +34,7 @@ fn an_agent_belongs_to_the_one_enclave_that_lists_it() {
 
 #[test]
 fn any_agent_is_listed_by_a_star() {
-    let policy = crate::config::embedded();
+    let policy = crate::config::embedded(&crate::config::Env::default()).policy.unwrap();
     let found = enclave_of(&policy, "whatever", Hint::None).map(|enclave| enclave.name.to_string());
     assert_eq!(found.as_deref(), Ok("default"));
 }
