@@ -137,6 +137,25 @@ pub fn state_folder(path: &Path) -> Result<StateFolder, FolderError> {
     Ok(StateFolder { path, fd, tightened_from })
 }
 
+/// Opens the folder that a socket will be in: it is ours and nobody else may put another one there.
+///
+/// # Errors
+/// A [`FolderError`]: it is not there, or not such a folder.
+pub fn socket_folder(socket: &Path) -> Result<StateFolder, FolderError> {
+    let io = |source| FolderError::Io { path: socket.to_path_buf(), source };
+    let absolute = std::path::absolute(socket).map_err(io)?;
+    let folder = absolute.parent().filter(|folder| folder.file_name().is_some());
+    let Some((above, name)) = folder.and_then(|folder| folder.parent().zip(folder.file_name())) else {
+        return Err(FolderError::WrongKind { path: absolute });
+    };
+    let path = fs::canonicalize(above).map_err(io)?.join(name);
+    replaceable(&path)?;
+    let fd = open(&path, OFlags::DIRECTORY)?;
+    let stat = fstat(&fd).map_err(|err| FolderError::Io { path: path.clone(), source: err.into() })?;
+    own(&path, &stat)?;
+    Ok(StateFolder { path, fd, tightened_from: None })
+}
+
 /// Opens a file that must be secret (a key, the vault): a plain file of our own that others can't even read.
 ///
 /// # Errors

@@ -73,6 +73,14 @@ pub fn owner_of(peers: &Peers, socket: &Socket, rules: &Rules<'_>) -> Result<Ide
     Ok(identify(chains, rules))
 }
 
+/// The same for the process that connected a Unix socket.
+///
+/// # Errors
+/// [`Unknown`]: a process can't be read. Such a client is to be refused.
+pub fn connector_is(process: Process, rules: &Rules<'_>) -> Result<Identity, Unknown> {
+    Ok(identify(vec![Chain::of(process)?], rules))
+}
+
 /// Says who the owners of one socket are, given each with its ancestors. Owners count as one client only within
 /// one session. Without any owner it is [`Identity::AmbiguousOwners`] of none.
 pub fn identify(mut owners: Vec<Chain>, rules: &Rules<'_>) -> Identity {

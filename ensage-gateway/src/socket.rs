@@ -1,27 +1,35 @@
-//! A TCP stream that writes what is in one piece with `send`: rustls hands every write over as a list of slices, most
+//! A TCP stream, or a client's Unix stream, that writes what is in one piece with `send`: rustls hands every write over as a list of slices, most
 //! often of one, and the kernel takes longer to look through a list than to take a buffer.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::metrics::Meter;
 
-/// One end of a TCP connection, without Nagle's delay.
+/// One end of a connection; of a TCP one without Nagle's delay.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     breaks: Breaks,
     meter: Meter,
 }
 
-/// Set where a connection shall end in a reset: what was said on it last is not whole, and must not look so.
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    /// Shared with who looks whether the client is still there.
+    Unix(Rc<UnixStream>),
+}
+
+/// Set where a connection shall end in a reset: what was said on it last is not whole, and must not look so. A Unix
+/// socket has no reset, and ends as it is.
 pub(crate) type Breaks = Rc<Cell<bool>>;
 
 impl Socket {
@@ -32,7 +40,20 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream, meter: Meter) -> io::Result<Self> {
         // Without it Nagle and delayed ACK together cost 40 ms on every small message.
         stream.set_nodelay(true)?;
-        Ok(Self { stream, breaks: Breaks::default(), meter })
+        Ok(Self { stream: Stream::Tcp(stream), breaks: Breaks::default(), meter })
+    }
+
+    /// Takes a connected Unix stream.
+    pub(crate) fn unix(stream: UnixStream, meter: Meter) -> Self {
+        Self { stream: Stream::Unix(Rc::new(stream)), breaks: Breaks::default(), meter }
+    }
+
+    /// The stream, if it is a Unix one.
+    pub(crate) fn as_unix(&self) -> Option<Rc<UnixStream>> {
+        match &self.stream {
+            Stream::Tcp(_) => None,
+            Stream::Unix(stream) => Some(stream.clone()),
+        }
     }
 
     /// Whether it shall break when it is dropped.
@@ -50,9 +71,25 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.breaks.get() {
+        if let Stream::Tcp(stream) = &self.stream
+            && self.breaks.get()
+        {
             // Where that can't be, it ends as it is.
-            let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+    }
+}
+
+/// Does the work when the stream is ready; what would block is done when it is the next time.
+fn when<T>(
+    mut is_ready: impl FnMut() -> Poll<io::Result<()>>,
+    mut work: impl FnMut() -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(is_ready())?;
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
         }
     }
 }
@@ -60,7 +97,13 @@ impl Drop for Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => when(
+                || stream.poll_read_ready(cx),
+                || stream.try_read(buf.initialize_unfilled()).map(|read| buf.advance(read)),
+            ),
+        };
         self.meter.read(buf.filled().len().saturating_sub(before));
         read
     }
@@ -68,7 +111,10 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => when(|| stream.poll_write_ready(cx), || stream.try_write(buf)),
+        };
         self.counted(written)
     }
 
@@ -78,22 +124,34 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut some = slices.iter().filter(|slice| !slice.is_empty());
-        let written = match (some.next(), some.next()) {
-            (Some(one), None) => Pin::new(&mut self.stream).poll_write(cx, one),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        let only = match (some.next(), some.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        };
+        let written = match (&mut self.stream, only) {
+            (Stream::Tcp(stream), Some(one)) => Pin::new(stream).poll_write(cx, one),
+            (Stream::Tcp(stream), None) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Stream::Unix(stream), _) => when(|| stream.poll_write_ready(cx), || stream.try_write_vectored(slices)),
         };
         self.counted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// Neither kind holds anything back.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => {
+                let done = rustix::net::shutdown(stream.as_ref(), rustix::net::Shutdown::Write);
+                Poll::Ready(done.map_err(Into::into))
+            }
+        }
     }
 }

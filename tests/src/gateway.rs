@@ -14,7 +14,8 @@ use crate::wait::{DEADLINE, until};
 /// A running gateway; killed when dropped.
 pub struct Gateway {
     child: Child,
-    address: SocketAddr,
+    first: String,
+    lines: Mutex<mpsc::Receiver<String>>,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -28,7 +29,7 @@ impl Gateway {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command).unwrap();
         let stderr = captured(child.stderr.take().unwrap());
-        let (lines, line) = mpsc::channel();
+        let (lines, line_by_line) = mpsc::channel();
         let stdout = child.stdout.take().unwrap();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -38,20 +39,33 @@ impl Gateway {
             }
         });
         let said = || stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Ok(line) = line.recv_timeout(DEADLINE) else {
+        let Ok(line) = line_by_line.recv_timeout(DEADLINE) else {
             let _ = child.kill();
             let _ = child.wait();
             panic!("the gateway does not listen:\n{}", said());
         };
-        let address = line.strip_prefix("listening on ").and_then(|at| at.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("{line:?} on stdout"));
-        Self { child, address, stderr }
+        Self { child, first: line, lines: Mutex::new(line_by_line), stderr }
     }
 
-    /// Where it listens.
+    /// Where it listens first.
+    ///
+    /// # Panics
+    /// If that is no TCP address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        let address = self.first.strip_prefix("listening on ").and_then(|at| at.parse().ok());
+        address.unwrap_or_else(|| panic!("{:?} on stdout", self.first))
+    }
+
+    /// The first line that it has said on stdout, and so many more.
+    ///
+    /// # Panics
+    /// If they don't come.
+    #[must_use]
+    pub fn lines(&self, more: usize) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = (0..more).map(|_| lines.recv_timeout(DEADLINE).unwrap());
+        std::iter::once(self.first.clone()).chain(rest).collect()
     }
 
     /// What it has said on stderr.

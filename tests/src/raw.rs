@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -69,6 +70,18 @@ impl Raw {
         Self::over(TcpStream::connect(gateway).unwrap(), quiet)
     }
 
+    /// Connects to a Unix socket.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    #[must_use]
+    pub fn open_unix(path: &Path) -> Self {
+        let quiet = Quiet::new();
+        let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        // A descriptor is a descriptor: reading, writing and closing are the same, and nothing else is asked of it.
+        Self::over(TcpStream::from(std::os::fd::OwnedFd::from(stream)), quiet)
+    }
+
     /// Connects by a socket that a child holds as its stdin, from before the connection is there.
     ///
     /// # Panics
@@ -99,7 +112,8 @@ impl Raw {
     fn over(stream: TcpStream, quiet: Quiet) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        // A Unix socket has no such delay.
+        let _ = stream.set_nodelay(true);
         let pieces = Pieces { stream, size: usize::MAX };
         Self { io: BufReader::new(Io::Tcp(pieces)), quiet: Some(quiet) }
     }

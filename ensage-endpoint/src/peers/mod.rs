@@ -211,6 +211,15 @@ pub fn unix_peer(stream: impl AsFd) -> Result<Process, Unknown> {
     }
 }
 
+/// Whether nobody holds the other end of a connected Unix socket any more. Who only says no more still does.
+pub fn unix_peer_is_gone(stream: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut wanted = [PollFd::new(&stream, PollFlags::empty())];
+    let asked = poll(&mut wanted, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [told] = &wanted;
+    asked.is_ok() && told.revents().contains(PollFlags::HUP)
+}
+
 /// The process that has the pid of the one that connected. Weaker: if that one has exited, another of its user may
 /// have the pid by now.
 fn unix_peer_by_pid(stream: BorrowedFd<'_>) -> Result<Process, Unknown> {

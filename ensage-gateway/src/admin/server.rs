@@ -202,9 +202,12 @@ async fn env(shared: &Arc<Shared>, body: Incoming) -> Result<Value, Refusal> {
     let policy = shared.policy();
     let proxy = match &ask.enclave {
         None => shared.proxy(),
-        Some(name) => policy.enclave(name).and_then(|e| shared.proxy_for(e)),
+        Some(name) => {
+            let enclave = policy.enclave(name).ok_or_else(|| bad("there is no such enclave".to_owned()))?;
+            shared.proxy_for(enclave)
+        }
     };
-    let proxy = proxy.ok_or_else(|| bad("there is no such enclave".to_owned()))?;
+    let proxy = proxy.ok_or_else(|| bad(RunError::NoProxy.to_string()))?;
     let bundles: Vec<std::path::PathBuf> = ask.bundles.iter().map(std::path::PathBuf::from).collect();
     let bundle = shared.bundle(&policy, &bundles).map_err(bad)?;
     Ok(json!({ "proxy": proxy, "bundle": bundle.display().to_string() }))

@@ -134,6 +134,7 @@ pub(crate) fn start_failed(error: StartError) -> Failure {
         StartError::AlreadyRunning => Failure::new("already_running", text).remedy("`ensage status` shows it"),
         StartError::Vault(e) => vault_failed(e),
         StartError::Ca(e) => Failure::new("internal", text).remedy(e.remedy()),
+        StartError::Listen { source, .. } => Failure::new("internal", text).remedy(source.remedy()),
         StartError::Audit(AuditError::Version(other)) => Failure::new("internal", text).remedy(other.remedy()),
         _ => Failure::new("internal", text),
     }
@@ -178,7 +179,7 @@ pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Re
         Signals::new().map_err(Failure::internal)?
     };
     let mut out = std::io::stdout().lock();
-    for listener in gateway.listeners() {
+    for listener in gateway.listening() {
         let _ = writeln!(out, "listening on {listener}");
     }
     let _ = out.flush();

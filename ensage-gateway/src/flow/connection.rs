@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ensage_endpoint::peers::Unknown;
+use ensage_endpoint::peers::{Unknown, unix_peer_is_gone};
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::Trial;
 use http::{Method, Response};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use uuid::Uuid;
 
 use super::body::{Cut, Exact, Reply, ReplyBody};
@@ -27,7 +27,7 @@ use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
-use crate::h1::{self, Incoming, Presence};
+use crate::h1::{self, Presence};
 use crate::metrics::{Leg, Meter};
 use crate::session::{Life, Origin, Session};
 use crate::socket::{Breaks, Socket};
@@ -65,29 +65,59 @@ impl Seed {
 /// An accepted connection on its way to its worker.
 pub(crate) struct Arrival {
     /// The socket.
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) stream: Incoming,
     /// Who is behind it.
     pub(crate) seed: Seed,
-    /// The client's address and ours.
-    pub(crate) ends: (SocketAddr, SocketAddr),
     /// Which process holds it, where the kernel could say.
     pub(crate) owner: Option<Owner>,
     /// Counts against `limits.connections` until it is dropped.
     pub(crate) slot: ConnectionSlot,
 }
 
+/// The socket of a client, in no runtime.
+pub(crate) enum Incoming {
+    /// With the client's address and ours.
+    Tcp(std::net::TcpStream, SocketAddr, SocketAddr),
+    /// Of this machine.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// By what it is told whether a client is still there.
+pub(super) enum There {
+    /// Its address and ours.
+    Ends(SocketAddr, SocketAddr),
+    /// The stream itself.
+    Stream(Rc<UnixStream>),
+    /// Who was never seen cannot be missed.
+    Unknown,
+}
+
+impl Incoming {
+    fn socket(self, meter: Meter, is_known: bool) -> std::io::Result<(Socket, There)> {
+        match self {
+            Self::Tcp(stream, client, own) => {
+                let there = if is_known { There::Ends(client, own) } else { There::Unknown };
+                Ok((Socket::new(TcpStream::from_std(stream)?, meter)?, there))
+            }
+            Self::Unix(stream) => {
+                let socket = Socket::unix(UnixStream::from_std(stream)?, meter);
+                let there = socket.as_unix().map_or(There::Unknown, There::Stream);
+                Ok((socket, there))
+            }
+        }
+    }
+}
+
 /// Serves one client connection to its end. Dropping the future cuts everything that it carries.
 pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arrival) {
-    let Arrival { stream, ends, seed, owner, slot } = arrival;
-    // Who was never seen cannot be missed.
-    let ends = owner.map(|_| ends);
+    let Arrival { stream, seed, owner, slot } = arrival;
     let meter = Meter::new(worker.tally(), Leg::Client);
-    let Ok(stream) = TcpStream::from_std(stream).and_then(|s| Socket::new(s, meter)) else { return };
+    let Ok((stream, there)) = stream.socket(meter, owner.is_some()) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
-    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), ends };
+    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), there };
     let whole = async {
         // Each in a box of its own: a connection keeps no room for the stages that it is not in.
         if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
@@ -175,19 +205,27 @@ pub(super) struct Link<'a> {
     pub(super) client: &'a Client,
     pub(super) id: Uuid,
     pub(super) breaks: Breaks,
-    /// The client's address and ours, where the kernel knows both.
-    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
+    pub(super) there: There,
 }
 
 impl Link<'_> {
     /// Asks whether somebody holds the client's socket. The stream itself does not tell who closes one direction only
     /// from who has gone.
-    pub(super) fn presence(&self) -> impl Fn() -> Presence + 'static {
-        let (shared, ends) = (self.shared.clone(), self.ends);
-        move || match ends.map(|(client, own)| shared.peers.socket(client, own)) {
-            Some(Ok(_)) => Presence::Here,
-            Some(Err(Unknown::NoSocket | Unknown::Orphaned)) => Presence::Gone,
-            Some(Err(_)) | None => Presence::Unknown,
+    pub(super) fn presence(&self) -> Box<dyn Fn() -> Presence> {
+        match &self.there {
+            There::Ends(client, own) => {
+                let (shared, client, own) = (self.shared.clone(), *client, *own);
+                Box::new(move || match shared.peers.socket(client, own) {
+                    Ok(_) => Presence::Here,
+                    Err(Unknown::NoSocket | Unknown::Orphaned) => Presence::Gone,
+                    Err(_) => Presence::Unknown,
+                })
+            }
+            There::Stream(stream) => {
+                let stream = stream.clone();
+                Box::new(move || if unix_peer_is_gone(&*stream) { Presence::Gone } else { Presence::Here })
+            }
+            There::Unknown => Box::new(|| Presence::Unknown),
         }
     }
 
@@ -211,7 +249,7 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();
-    let service = async |head: &mut http::request::Parts, body: Incoming| match head.method {
+    let service = async |head: &mut http::request::Parts, body: h1::Incoming| match head.method {
         Method::CONNECT => connect(&conn, head, &asked),
         _ => super::exchange(&conn, head, body).await,
     };

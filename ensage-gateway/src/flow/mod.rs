@@ -44,7 +44,7 @@ use http::Response;
 use body::Reply;
 pub(crate) use body::{Cut, OutBody};
 pub(crate) use connection::Seed;
-pub(crate) use connection::{Arrival, serve};
+pub(crate) use connection::{Arrival, Incoming as Accepted, serve};
 use exchange::Exchange;
 pub(crate) use hold::HOLD_UNIT;
 pub(crate) use identify::Facts;

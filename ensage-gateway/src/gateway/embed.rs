@@ -10,6 +10,7 @@ use ensage_policy::{Policy, Tier};
 use tokio::sync::mpsc;
 
 use super::accept::Scope;
+use super::listen::Bound;
 use super::{Options, Shared};
 use crate::session::{self, Attribution, Opening, Origin};
 use crate::state::StateFolder;
@@ -145,7 +146,7 @@ impl Drop for Session {
 
 pub(super) fn open(
     shared: &Arc<Shared>,
-    control: &mpsc::UnboundedSender<(TcpListener, Scope)>,
+    control: &mpsc::UnboundedSender<(Bound, Scope)>,
     spec: &SessionSpec,
 ) -> Result<Session, EmbedError> {
     let policy = shared.policy();
@@ -178,7 +179,7 @@ pub(super) fn open(
             placeholders.extend(c.env.iter().map(|name| (name.clone(), token.clone())));
         }
     }
-    if control.send((listener, Scope::Session(session.clone()))).is_err() {
+    if control.send((Bound::Tcp(listener), Scope::Session(session.clone()))).is_err() {
         shared.end(&session, "stopped");
         return Err(EmbedError::Stopped);
     }

@@ -1,9 +1,11 @@
 //! A gateway in this process: its threads, its listeners, and the handle that embedders and the daemon hold.
 
 mod accept;
+mod attribution;
 pub(crate) mod documents;
 mod embed;
 mod generation;
+mod listen;
 mod lives;
 mod owners;
 mod runs;
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 pub(crate) use accept::ConnectionSlot;
 pub use embed::{EmbedError, OptionsError, Session, SessionSpec};
 pub(crate) use generation::{Generation, matchers};
+pub use listen::ListenError;
 pub(crate) use owners::Owner;
 pub(crate) use runs::RunError;
 pub(crate) use shared::Shared;
@@ -32,6 +35,7 @@ pub(crate) use shared::Shared;
 use crate::state::StateFolder;
 use crate::upstream::SetupError;
 use accept::Scope;
+use listen::{Bound, SocketFile};
 
 /// Reads the configuration again; the error is what `check` would print.
 pub type Again = Box<dyn Fn() -> Result<Policy, String> + Send + Sync>;
@@ -74,15 +78,12 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error("cannot listen on {at}")]
     Listen {
-        /// The address.
-        at: SocketAddr,
+        /// Where.
+        at: Listen,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: ListenError,
     },
-    /// Unix-socket listeners are not there yet; the configuration refuses them before this.
-    #[error("cannot listen on a Unix socket")]
-    Unix,
     /// The state folder cannot be used.
     #[error("cannot use the state folder")]
     State(#[source] std::io::Error),
@@ -94,9 +95,11 @@ pub enum StartError {
 /// A running gateway. Dropping it stops it.
 pub struct Gateway {
     shared: Arc<Shared>,
-    listeners: Vec<SocketAddr>,
-    control: mpsc::UnboundedSender<(std::net::TcpListener, Scope)>,
+    addresses: Vec<SocketAddr>,
+    control: mpsc::UnboundedSender<(Bound, Scope)>,
     threads: Vec<JoinHandle<()>>,
+    /// Removed when it has stopped.
+    _files: Vec<SocketFile>,
 }
 
 impl Gateway {
@@ -110,22 +113,25 @@ impl Gateway {
     pub fn start(options: Options) -> Result<Self, StartError> {
         let Options { state, policy, keys, again, embedded } = options;
         let lock = lock(&state)?;
-        let wanted = listeners(&policy);
+        let wanted = listen::wanted(&policy);
         let workers = policy.gateway.workers;
         let shared = Shared::open(&state, policy, &keys, again, embedded, lock)?;
         // Before the first record: the vault's secrets of now are as secret as those of later.
         shared.redact_anew();
         let mut bound = Vec::new();
-        let mut addresses = Vec::new();
+        let mut places = Vec::new();
+        let mut files = Vec::new();
         for (listen, scope) in wanted {
-            let (listener, at) = bind(&listen)?;
+            let (listener, at, file) =
+                listen::bind(&listen).map_err(|source| StartError::Listen { at: listen, source })?;
+            files.extend(file);
             let enclave = if let Scope::Enclave(name) = &scope { Some(name.clone()) } else { None };
-            addresses.push((at, enclave));
+            places.push((at, enclave));
             bound.push((listener, scope));
         }
         let admin = crate::admin::server::bind(state.path()).map_err(StartError::State)?;
-        let listeners = addresses.iter().map(|(at, _)| *at).collect();
-        shared.set_listeners(addresses);
+        shared.set_listeners(places);
+        let addresses = shared.addresses().collect();
         let (control, control_in) = mpsc::unbounded_channel();
         let mut senders = Vec::new();
         let mut threads = Vec::new();
@@ -148,12 +154,17 @@ impl Gateway {
         // The receiver only fails if the thread is gone, and then nothing listens.
         ready.1.recv().map_err(|_| StartError::State(std::io::ErrorKind::Other.into()))?;
         shared.started();
-        Ok(Self { shared, listeners, control, threads })
+        Ok(Self { shared, addresses, control, threads, _files: files })
     }
 
     /// The TCP listeners, in the order of the configuration.
     pub fn listeners(&self) -> &[SocketAddr] {
-        &self.listeners
+        &self.addresses
+    }
+
+    /// All listeners, in the order of the configuration.
+    pub fn listening(&self) -> impl Iterator<Item = &Listen> {
+        self.shared.listeners().iter().map(|(at, _)| at)
     }
 
     /// Puts the configuration of this moment in force; a broken one changes nothing.
@@ -209,23 +220,6 @@ impl Drop for Gateway {
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StartError::State)
-}
-
-/// Every listener of the configuration with what connecting to it means.
-fn listeners(policy: &Policy) -> Vec<(Listen, Scope)> {
-    let own = policy.gateway.listen.iter().map(|l| (l.clone(), Scope::Gateway));
-    let enclaves =
-        policy.enclaves.iter().flat_map(|e| e.listen.iter().map(|l| (l.clone(), Scope::Enclave(e.name.clone()))));
-    own.chain(enclaves).collect()
-}
-
-fn bind(listen: &Listen) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
-    let Listen::Tcp(at) = listen else { return Err(StartError::Unix) };
-    let failed = |source| StartError::Listen { at: *at, source };
-    let listener = std::net::TcpListener::bind(at).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let at = listener.local_addr().map_err(failed)?;
-    Ok((listener, at))
 }
 
 /// One gateway for each state folder: whoever holds the lock may replace the admin socket, and the CA.

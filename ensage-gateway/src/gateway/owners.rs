@@ -15,14 +15,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Who was found at accept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
-    socket: Socket,
+    /// Absent for a Unix socket, which is of who connected it as long as that lives.
+    socket: Option<Socket>,
     process: ProcessKey,
     root: ProcessKey,
 }
 
 impl Owner {
     /// `None` for a client that is refused anyway.
-    pub(super) fn of(socket: Socket, identity: &Identity) -> Option<Self> {
+    pub(super) fn of(socket: Option<Socket>, identity: &Identity) -> Option<Self> {
         let (process, root) = keys(identity)?;
         Some(Self { socket, process, root })
     }
@@ -44,14 +45,17 @@ impl Owner {
     /// A look at the process that held it is cheap. Where that has let go, all processes are looked at; a machine that
     /// is too busy for that proves nothing.
     fn still_holds(self, shared: &Arc<Shared>, file: &mut Option<u32>) -> bool {
-        if shared.peers.still_holds(&self.socket, &self.process, file) {
+        let Some(socket) = self.socket else {
+            return ProcessKey::of(self.process.pid).is_ok_and(|key| key == self.process);
+        };
+        if shared.peers.still_holds(&socket, &self.process, file) {
             return true;
         }
         let generation = shared.generation();
         let registered = |key: &_| shared.sessions.is_registered(key);
         let digest = |process: &Process| shared.digests.of(&process.key()).ok();
         let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
-        match owner_of(&shared.peers, &self.socket, &rules) {
+        match owner_of(&shared.peers, &socket, &rules) {
             Ok(identity) => keys(&identity).is_some_and(|(_, root)| root == self.root),
             Err(unknown) => matches!(unknown, Unknown::TooSlow(_)),
         }

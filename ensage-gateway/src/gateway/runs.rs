@@ -11,7 +11,8 @@ use ensage_policy::model::Enclave;
 use ensage_policy::{Mode, Policy, Tier};
 
 use super::Shared;
-use super::accept::root_fragment;
+use super::attribution::root_fragment;
+use super::shared::tcp;
 use crate::admin::{Open, Opened};
 use crate::bundle;
 use crate::session::{Attribution, Life, Opening, Origin, Session};
@@ -28,6 +29,9 @@ pub(crate) enum RunError {
     /// The configuration has no such enclave.
     #[error("there is no enclave {0}")]
     NoEnclave(String),
+    /// There is no TCP listener that a variable could name.
+    #[error("the gateway listens on Unix sockets only, which no proxy variable can name")]
+    NoProxy,
     /// The process that asked has exited.
     #[error("the process that asked is not there")]
     Gone,
@@ -48,6 +52,8 @@ impl Shared {
         }
         let policy = self.policy();
         let enclave = policy.enclave(&open.enclave).ok_or_else(|| RunError::NoEnclave(open.enclave.clone()))?;
+        // Without one the child would go past the gateway.
+        let proxy = self.proxy_for(enclave).ok_or(RunError::NoProxy)?;
         let key = ProcessKey { pid: open.pid, start_time: open.start_time };
         let process = Process::read_key(&key).map_err(|_| RunError::Gone)?;
         let session = self.sessions.open(Opening {
@@ -74,7 +80,7 @@ impl Shared {
         dropped.retain(|name| !named.contains(&name.as_str()));
         Ok(Opened {
             session: session.id.to_string(),
-            proxy: self.proxy_for(enclave).unwrap_or_default(),
+            proxy,
             bundle: bundle.display().to_string(),
             variables,
             dropped,
@@ -108,15 +114,19 @@ impl Shared {
         true
     }
 
-    /// The proxy URL of the gateway's first listener.
+    /// The proxy URL of the gateway's first TCP listener: no variable can name a Unix socket.
     pub(crate) fn proxy(&self) -> Option<String> {
-        self.listeners().iter().find(|(_, scope)| scope.is_none()).map(|(at, _)| format!("http://{at}"))
+        self.proxy_of(None)
     }
 
     /// The proxy URL of an enclave: its own listener, else the gateway's first.
     pub(crate) fn proxy_for(&self, enclave: &Enclave) -> Option<String> {
-        let own = self.listeners().iter().find(|(_, scope)| scope.as_ref() == Some(&enclave.name));
-        own.map(|(at, _)| format!("http://{at}")).or_else(|| self.proxy())
+        self.proxy_of(Some(&enclave.name)).or_else(|| self.proxy())
+    }
+
+    fn proxy_of(&self, enclave: Option<&Arc<str>>) -> Option<String> {
+        let mut its = self.listeners().iter().filter(|(_, own)| own.as_ref() == enclave);
+        its.find_map(|(listen, _)| tcp(listen)).map(|at| format!("http://{at}"))
     }
 
     /// Writes the merged bundle for programs that had `inherited` ones.

@@ -12,6 +12,7 @@ use ensage_creds::{KeySource, Placeholders, Redactor, Secrets, Vault};
 use ensage_endpoint::peers::Peers;
 use ensage_endpoint::proc::Digests;
 use ensage_policy::Policy;
+use ensage_policy::model::Listen;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
 
@@ -74,7 +75,7 @@ pub(crate) struct Shared {
     pub(crate) hashing: AtomicBool,
     state: PathBuf,
     /// Each with the enclave that it belongs to, if it is one's own.
-    listeners: OnceLock<Vec<(SocketAddr, Option<Arc<str>>)>>,
+    listeners: OnceLock<Vec<(Listen, Option<Arc<str>>)>>,
     since: SystemTime,
     draining: AtomicBool,
     /// Held while `run` opens a session, so that a gateway does not end under it.
@@ -226,19 +227,23 @@ impl Shared {
         &self.state
     }
 
-    pub(super) fn set_listeners(&self, all: Vec<(SocketAddr, Option<Arc<str>>)>) {
+    pub(super) fn set_listeners(&self, all: Vec<(Listen, Option<Arc<str>>)>) {
         let _ = self.listeners.set(all);
     }
 
-    /// The gateway's TCP listeners.
-    pub(crate) fn listeners(&self) -> &[(SocketAddr, Option<Arc<str>>)] {
+    /// The gateway's listeners.
+    pub(crate) fn listeners(&self) -> &[(Listen, Option<Arc<str>>)] {
         self.listeners.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The TCP ones of them.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners().iter().filter_map(|(listen, _)| tcp(listen))
     }
 
     /// Every address that this gateway listens on, those of embedded sessions too.
     pub(crate) fn own_addresses(&self) -> Vec<SocketAddr> {
-        let fixed = self.listeners().iter().map(|(at, _)| *at);
-        fixed.chain(self.sessions.all().iter().filter_map(|s| s.opening.listener)).collect()
+        self.addresses().chain(self.sessions.all().iter().filter_map(|s| s.opening.listener)).collect()
     }
 
     /// When it was started.
@@ -313,5 +318,13 @@ impl Shared {
             Ok(()) => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a record cannot be written"),
         }
+    }
+}
+
+/// The address of a TCP listener.
+pub(super) const fn tcp(listen: &Listen) -> Option<SocketAddr> {
+    match listen {
+        Listen::Tcp(at) => Some(*at),
+        Listen::Unix(_) => None,
     }
 }

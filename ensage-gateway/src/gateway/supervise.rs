@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ensage_endpoint::proc::PidFd;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Shared;
-use super::accept::{Scope, Workers, listen};
+use super::accept::{Listener, Scope, Workers, listen};
+use super::listen::Bound;
 use crate::flow::Arrival;
 use crate::session::{Life, Origin, Session};
 
@@ -23,7 +24,7 @@ const SHOWN_FOR: Duration = Duration::from_secs(600);
 pub(super) fn run(
     shared: &Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Arrival>>,
-    mut listeners: mpsc::UnboundedReceiver<(std::net::TcpListener, Scope)>,
+    mut listeners: mpsc::UnboundedReceiver<(Bound, Scope)>,
     admin: UnixSocket,
     started: &std::sync::mpsc::Sender<()>,
 ) {
@@ -46,7 +47,7 @@ pub(super) fn run(
         loop {
             tokio::select! {
                 one = listeners.recv() => if let Some((listener, scope)) = one {
-                    match TcpListener::from_std(listener) {
+                    match Listener::new(listener) {
                         Ok(listener) => {
                             tokio::spawn(listen(shared.clone(), workers.clone(), listener, scope));
                         }

@@ -51,11 +51,9 @@ pub(super) fn listeners(item: &Item<'_>, walk: &mut Walk<'_>) -> Vec<Listen> {
         let Some(listen) = element.listen(walk) else {
             continue;
         };
-        if let Listen::Tcp(address) = &listen
-            && address.port() != 0
-            && !walk.listening.insert(*address)
-        {
-            let message = format!("{address} is already listened on");
+        let any_port = matches!(&listen, Listen::Tcp(address) if address.port() == 0);
+        if !any_port && !walk.listening.insert(listen.clone()) {
+            let message = format!("{listen} is already listened on");
             walk.error(Code::Conflict, &element, message, "one listener belongs to one enclave or to the gateway");
         }
         listeners.push(listen);

@@ -1,6 +1,6 @@
 //! `proxy`, `proxy_credential` and `no_proxy` of `[upstream]`: the next hop, or the one that the environment names.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::report::Code;
 use super::values::each;
 use super::walk::{Item, Table, Walk};
 use crate::authority::{Authority, Fit, Host, HostPattern, Hosts};
-use crate::model::{Credential, Direct, HopFrom, NextHop, Rule, Slot, Source};
+use crate::model::{Credential, Direct, HopFrom, Listen, NextHop, Rule, Slot, Source};
 
 /// Name of the credential that stands in the environment's own URL.
 const OF_ENVIRONMENT: &str = "upstream.proxy";
@@ -131,7 +131,8 @@ impl<'d> Said<'d> {
             Host::V4(ip) => IpAddr::V4(*ip),
             Host::V6(ip) => IpAddr::V6(*ip),
         };
-        let own = |listen: &SocketAddr| {
+        let own = |listen: &Listen| {
+            let Listen::Tcp(listen) = listen else { return false };
             listen.port() == at.port
                 && (listen.ip() == ip
                     || (ip.is_loopback() && (listen.ip().is_unspecified() || listen.ip().is_loopback())))

@@ -1,6 +1,7 @@
 //! Single values: what a string, number or flag of a configuration may be.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use super::walk::{Item, Walk};
 use crate::authority::{AuthorityError, HostPattern};
 use crate::glob::Glob;
 use crate::model::{Listed, Listen, Rule};
+
+/// Most bytes of the path of a Unix socket; one more must be its end (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Least and most of a quantity, both included.
 #[derive(Clone, Copy, Debug)]
@@ -181,13 +185,7 @@ impl<'d> Item<'d> {
     pub(super) fn listen(&self, walk: &mut Walk<'_>) -> Option<Listen> {
         let text = self.text(walk)?;
         if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                let help = "write \"unix:PATH\"";
-                walk.error(Code::BadValue, self, "the socket has no path".to_owned(), help);
-            } else {
-                walk.not_yet(self, "a listener on a Unix socket");
-            }
-            return None;
+            return self.socket_path(walk, path).map(Listen::Unix);
         }
         let address = self.socket_address(walk)?;
         if !address.ip().is_loopback() {
@@ -195,6 +193,22 @@ impl<'d> Item<'d> {
             walk.warning(Code::NoEffect, self, message, "listen on 127.0.0.1 unless another machine must connect");
         }
         Some(Listen::Tcp(address))
+    }
+
+    /// The path of a Unix socket, short enough for its address (unix(7)).
+    fn socket_path(&self, walk: &mut Walk<'_>, text: &str) -> Option<PathBuf> {
+        if text.is_empty() || text.ends_with('/') || text.ends_with("/.") || text.ends_with("..") {
+            let help = "write \"unix:PATH\", the path of a file that the gateway makes";
+            walk.error(Code::BadValue, self, format!("{text:?} names no file for a socket"), help);
+            return None;
+        }
+        let path = walk.path_of(self, text)?;
+        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            let message = format!("the path of the socket has {} bytes", path.as_os_str().len());
+            walk.error(Code::OutOfRange, self, message, format!("{SOCKET_PATH_BYTES_MAX} bytes are the most"));
+            return None;
+        }
+        Some(path)
     }
 
     fn quantity<T>(

@@ -1,7 +1,6 @@
 //! Reading the tables of a configuration key by key, noting what is wrong and going on.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::Env;
 use super::report::{Code, Report};
 use super::spelling::did_you_mean;
-use crate::model::Rule;
+use crate::model::{Listen, Rule};
 
 /// Longest name, in characters.
 const NAME_CHARS_MAX: usize = 128;
@@ -34,8 +33,8 @@ pub(super) struct Walk<'t> {
     /// Relative paths start here.
     pub(super) folder: PathBuf,
     pub(super) origin: Origin,
-    /// Addresses that something listens on, port 0 not among them.
-    pub(super) listening: HashSet<SocketAddr>,
+    /// Where something listens, port 0 not among it.
+    pub(super) listening: HashSet<Listen>,
     pub(super) told: Told,
 }
 
@@ -89,6 +88,11 @@ impl Walk<'_> {
     /// A path of the file system: `~` is the home folder, a relative one starts at the file's own folder.
     pub(super) fn file_path(&mut self, item: &Item<'_>) -> Option<PathBuf> {
         let text = item.text(self)?;
+        self.path_of(item, text)
+    }
+
+    /// The same for a path that is a part of a value.
+    pub(super) fn path_of(&mut self, item: &Item<'_>, text: &str) -> Option<PathBuf> {
         if text.contains('\0') {
             self.error(Code::BadValue, item, format!("{text:?} is not a path"), "take the NUL character out");
             return None;

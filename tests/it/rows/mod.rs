@@ -23,6 +23,7 @@ mod regress;
 mod revoked;
 mod state;
 mod tunnel;
+mod unix;
 mod unseen;
 mod upstream;
 mod who;

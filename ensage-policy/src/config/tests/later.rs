@@ -70,9 +70,6 @@ fn keys_without_effect_are_refused() {
     let in_credential = |text: &str| format!("[credential.c]\nslot = \"bearer\"\nhosts = [\"a.test\"]\n{text}");
     let slot = |slot: &str| format!("[credential.c]\nslot = \"{slot}\"\nhosts = [\"a.test\"]");
     for (text, key) in [
-        ("[gateway]\nlisten = \"unix:/run/e.sock\"".to_owned(), "gateway.listen"),
-        ("[gateway]\nlisten = [\"127.0.0.1:1\", \"unix:/run/e.sock\"]".to_owned(), "gateway.listen[1]"),
-        (in_enclave("listen = \"unix:e.sock\""), "enclave.e.listen"),
         ("[limits]\ndecoded = \"1MiB\"".to_owned(), "limits.decoded"),
         ("[agent.a]\nexe = \"/x\"\nstate = [\"~/.a\"]".to_owned(), "agent.a.state"),
         (in_http("").replace("allow", "deny"), "enclave.e.http[0].mcp"),

@@ -12,6 +12,7 @@ fn enclaves() {
             ("mode = \"off\"", ("2:8", "bad_value", "enclave.e.mode")),
             ("require = \"none\"", ("2:11", "bad_value", "enclave.e.require")),
             ("listen = \"x\"", ("2:10", "bad_value", "enclave.e.listen")),
+            ("listen = \"unix:\"", ("2:10", "bad_value", "enclave.e.listen")),
             ("tcp = [\"db.test\"]", ("2:8", "bad_host", "enclave.e.tcp[0]")),
             ("tcp = [\"*.test:1\"]", ("2:8", "bad_host", "enclave.e.tcp[0]")),
             ("closed = [\"a..b\"]", ("2:11", "bad_host", "enclave.e.closed[0]")),

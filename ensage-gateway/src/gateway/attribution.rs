@@ -1,0 +1,241 @@
+//! Who a client is: its process, the agent behind that, and the session that this agent has or gets.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ensage_audit::{Ancestor, Fragment, ProcessFacts};
+use ensage_endpoint::identify::{Agent, Identity, RootBy, Rules, connector_is, owner_of};
+use ensage_endpoint::peers::{Socket, Unknown};
+use ensage_endpoint::proc::{Chain, Process};
+use ensage_policy::judge::{Hint, enclave_of};
+use ensage_policy::model::{Enclave, Unattributed};
+use ensage_policy::{Policy, Reason, Tier};
+
+use super::Shared;
+use super::accept::Scope;
+use super::owners::Owner;
+use crate::flow::{Facts, Seed};
+use crate::refusals::Program;
+use crate::session::{Attribution, Fresh, Opening, Origin};
+
+/// What the kernel could say of a client straight after accept.
+pub(super) enum Client {
+    /// Its TCP socket: whoever holds that is the client.
+    Holds(Result<Socket, Unknown>),
+    /// The process that connected a Unix socket.
+    Connected(Result<Process, Unknown>),
+}
+
+impl Client {
+    /// By what a client of its kind is found.
+    pub(super) const fn by(&self) -> Attribution {
+        match self {
+            Self::Holds(_) => Attribution::Procfs,
+            Self::Connected(_) => Attribution::PeerPidFd,
+        }
+    }
+}
+
+/// Where a client has come in, and what judges it.
+struct Place<'a> {
+    shared: &'a Arc<Shared>,
+    policy: &'a Policy,
+    scope: &'a Scope,
+    by: Attribution,
+}
+
+/// Who a client is, and which session that is. Blocks on `/proc`.
+pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed, Option<Owner>) {
+    let generation = shared.generation();
+    let registered = |key: &_| shared.sessions.is_registered(key);
+    let digest = |process: &Process| shared.digests.of(&process.key()).ok();
+    let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
+    let place = Place { shared, policy: &generation.policy, scope, by: client.by() };
+    let found = match client {
+        Client::Holds(socket) => socket.and_then(|s| Ok((Some(s), owner_of(&shared.peers, &s, &rules)?))),
+        Client::Connected(process) => process.and_then(|p| Ok((None, connector_is(p, &rules)?))),
+    };
+    let (socket, identity) = match found {
+        Ok(found) => found,
+        Err(unknown) => {
+            tracing::debug!(error = &unknown as &dyn std::error::Error, "a client cannot be attributed");
+            return (stranger(&place, Facts::default(), Reason::Unattributed), None);
+        }
+    };
+    let owner = Owner::of(socket, &identity);
+    let seed = match identity {
+        Identity::Agent(agent) => known(&place, *agent),
+        Identity::AmbiguousAgent { client, .. } => {
+            Seed::Stranger { reason: Reason::AmbiguousAgent, facts: facts(shared, &client) }
+        }
+        Identity::AmbiguousOwners(owners) => Seed::Stranger {
+            reason: Reason::AmbiguousAgent,
+            facts: owners.first().map(|o| facts(shared, o)).unwrap_or_default(),
+        },
+        Identity::Unattributed(client) => unattributed(&place, &client),
+    };
+    (seed, owner)
+}
+
+fn hint(scope: &Scope) -> Hint<'_> {
+    match scope {
+        Scope::Enclave(name) => Hint::Named(name),
+        Scope::Gateway | Scope::Session(_) => Hint::None,
+    }
+}
+
+/// A client that a definition or `run` says who it is.
+fn known(place: &Place<'_>, agent: Agent) -> Seed {
+    let Place { shared, policy, scope, .. } = *place;
+    let facts = facts(shared, &agent.client);
+    if agent.by == RootBy::Registration {
+        return match shared.sessions.registered(&agent.root.key()) {
+            Some(session) => Seed::Member { session, facts, would: None },
+            None => Seed::Stranger { reason: Reason::Unattributed, facts },
+        };
+    }
+    let name = agent.name.clone().unwrap_or_else(|| base_name(&agent.root));
+    match enclave_of(policy, &name, hint(scope)) {
+        Ok(enclave) => member(place, enclave, name, &agent.root, facts),
+        Err(denial) => stranger(place, facts, denial.reason),
+    }
+}
+
+/// A client without a definition: its own agent where an enclave takes any, else what `unattributed` says.
+fn unattributed(place: &Place<'_>, client: &Chain) -> Seed {
+    let Place { shared, policy, scope, .. } = *place;
+    let facts = facts(shared, client);
+    let process = &client.process;
+    let own = process.uid == rustix::process::geteuid().as_raw();
+    let any: Vec<&Arc<Enclave>> = policy
+        .enclaves
+        .iter()
+        .filter(|e| {
+            e.any_agent && matches!(scope, Scope::Gateway)
+                || matches!(scope, Scope::Enclave(n) if *n == e.name && e.any_agent)
+        })
+        .collect();
+    match (own, any.as_slice()) {
+        (true, [enclave]) => member(place, enclave, base_name(process), process, facts),
+        (true, [_, _, ..]) => stranger(place, facts, Reason::AmbiguousEnclave),
+        _ => match &policy.gateway.unattributed {
+            Unattributed::Deny => stranger(place, facts, Reason::Unattributed),
+            // The embedded default is for the user who started it, not a proxy for everybody on the machine.
+            Unattributed::Enclave(_) if policy.file.is_none() && !own => {
+                Seed::Stranger { reason: Reason::Unattributed, facts }
+            }
+            Unattributed::Enclave(name) => match policy.enclave(name) {
+                Some(enclave) => for_connection(place, enclave, base_name(process), facts, None),
+                None => Seed::Stranger { reason: Reason::Unattributed, facts },
+            },
+        },
+    }
+}
+
+/// A client that enforce mode refuses. Observe lets it into the enclave that is meant, and records that it would not.
+fn stranger(place: &Place<'_>, facts: Facts, reason: Reason) -> Seed {
+    let Place { policy, scope, .. } = *place;
+    let meant = match scope {
+        Scope::Enclave(name) => policy.enclave(name),
+        Scope::Gateway | Scope::Session(_) => policy.enclaves.first().filter(|_| policy.enclaves.len() == 1),
+    };
+    match meant {
+        Some(enclave) if enclave.mode.lets_pass(reason) => {
+            for_connection(place, enclave, "unknown".into(), facts, Some(reason))
+        }
+        _ => Seed::Stranger { reason, facts },
+    }
+}
+
+fn member(place: &Place<'_>, enclave: &Arc<Enclave>, agent: Arc<str>, root: &Process, facts: Facts) -> Seed {
+    let Place { shared, by, .. } = *place;
+    let ttl = shared.policy().gateway.session_ttl;
+    let (session, fresh) = shared.sessions.find_or_open(root.key(), &enclave.name, || Opening {
+        enclave: enclave.name.clone(),
+        agent,
+        tier: Tier::Advisory,
+        attribution: by,
+        origin: Origin::Found,
+        root: Some(root.key()),
+        listener: None,
+        mode: None,
+        ttl,
+        process: Some(root_fragment(shared, root)),
+    });
+    if fresh == Fresh::Opened {
+        shared.session_record(&session, "opened", None);
+    }
+    Seed::Member { session, facts, would: None }
+}
+
+fn for_connection(
+    place: &Place<'_>,
+    enclave: &Arc<Enclave>,
+    agent: Arc<str>,
+    facts: Facts,
+    would: Option<Reason>,
+) -> Seed {
+    let Place { shared, by, .. } = *place;
+    let session = shared.sessions.open(Opening {
+        enclave: enclave.name.clone(),
+        agent,
+        tier: Tier::Advisory,
+        attribution: if facts.process.is_some() { by } else { Attribution::None },
+        origin: Origin::Connection,
+        root: None,
+        listener: None,
+        mode: None,
+        ttl: shared.policy().gateway.session_ttl,
+        process: facts.process.clone(),
+    });
+    shared.session_record(&session, "opened", None);
+    Seed::Member { session, facts, would }
+}
+
+fn base_name(process: &Process) -> Arc<str> {
+    process.base_name().unwrap_or("unknown").into()
+}
+
+/// The digest of a process's program, if it was made before; else it is made off the path, one at a time, for the next
+/// connection: a large program takes 0.2 s to read.
+fn digest(shared: &Arc<Shared>, process: &Process) -> Option<Arc<str>> {
+    let key = process.key();
+    let known = shared.digests.known(&key);
+    if known.is_none() && !shared.hashing.swap(true, Ordering::AcqRel) {
+        let shared = shared.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = shared.digests.of(&key);
+            shared.hashing.store(false, Ordering::Release);
+        });
+    }
+    known
+}
+
+/// The `process` member of records.
+fn facts(shared: &Arc<Shared>, chain: &Chain) -> Facts {
+    let ancestors: Vec<Ancestor<'_>> =
+        chain.ancestors.iter().map(|p| Ancestor { pid: p.pid, executable: p.exe_path().map(Into::into) }).collect();
+    let digest = digest(shared, &chain.process);
+    let process = &chain.process;
+    let program = process.exe_path().map_or(Program::Process(process.key()), |path| Program::Executable(path.into()));
+    Facts { process: Some(fragment(process, digest.as_deref(), &ancestors)), program: Some(program) }
+}
+
+/// The same for a session's root.
+pub(super) fn root_fragment(shared: &Arc<Shared>, process: &Process) -> Fragment {
+    fragment(process, digest(shared, process).as_deref(), &[])
+}
+
+fn fragment(process: &Process, digest: Option<&str>, ancestors: &[Ancestor<'_>]) -> Fragment {
+    let owner = process.owner();
+    ProcessFacts {
+        pid: process.pid,
+        start_time: Some(process.start_time),
+        executable: process.exe_path(),
+        executable_sha256: digest,
+        script: process.script_path(),
+        owner: owner.as_deref(),
+        ancestors,
+    }
+    .fragment()
+}
