@@ -99,13 +99,26 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to drain.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the end of the gateway", || self.child.try_wait().unwrap())
+    }
+
     /// Drains it and waits for its end.
     ///
     /// # Panics
     /// If it does not end.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
-        until("the end of the gateway", || self.child.try_wait().unwrap())
+        self.terminate();
+        self.ended()
     }
 
     /// Most memory that it has had, in KiB.

@@ -11,6 +11,7 @@ use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use super::identify::Conn;
+use super::leaving::Busy;
 use super::record::EndGuard;
 use super::respond::Stages;
 use super::substitute::Search;
@@ -311,6 +312,7 @@ pub(crate) struct Reply {
     gate: Watch,
     /// Set where only the end of the stream says that it is whole.
     breaks: Option<Breaks>,
+    _busy: Busy,
 }
 
 impl Drop for Reply {
@@ -327,10 +329,10 @@ impl Drop for Reply {
 
 impl Reply {
     /// For a client of this version.
-    pub(crate) fn new(body: ReplyBody, conn: &Conn, version: Version) -> Self {
+    pub(crate) fn new(body: ReplyBody, conn: &Conn, version: Version, busy: Busy) -> Self {
         conn.gate.begun();
         let breaks = (version == Version::HTTP_10).then(|| conn.breaks.clone());
-        Self { body, gate: conn.gate.clone(), breaks }
+        Self { body, gate: conn.gate.clone(), breaks, _busy: busy }
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::body::{Cut, Exact, Reply, ReplyBody};
 use super::exchange::Exchange;
 use super::identify::{self, Client, Conn, Facts, Member, Stranger, Taint, Via};
+use super::leaving::{Busy, last_of};
 use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use super::request::malformed;
@@ -267,10 +268,26 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     }
 }
 
-/// Serves until the running call may no longer run; what is dropped then is cut, without a last chunk.
+/// Serves until the running call may no longer run; what is dropped then is cut, without a last chunk. When the gateway
+/// drains, it serves no longer than to the end of what was asked.
 pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Output = T>) -> Option<T> {
-    let Client::Member(member) = &conn.client else { return Some(serving.await) };
-    unless(conn.watchman.revoked(member, &conn.shared), serving).await
+    let leaving = async {
+        conn.shared.left().await;
+        conn.gate.leave();
+        std::future::pending().await
+    };
+    match &conn.client {
+        Client::Stranger(_) => unless(leaving, serving).await,
+        Client::Member(member) => {
+            let end = async {
+                tokio::select! {
+                    () = conn.watchman.revoked(member, &conn.shared) => {}
+                    () = leaving => {}
+                }
+            };
+            unless(end, serving).await
+        }
+    }
 }
 
 /// Decides a CONNECT. It is refused only where the host does not exist for this agent, where its target is
@@ -280,6 +297,7 @@ fn connect(
     head: &http::request::Parts,
     asked: &Rc<RefCell<Option<Tunnel>>>,
 ) -> Result<Response<Reply>, Cut> {
+    let busy = Busy::new(conn);
     let mut x = Exchange::begin(conn, head);
     let answer = match allowed(conn, &mut x, head) {
         Ok(tunnel) => {
@@ -288,9 +306,9 @@ fn connect(
             conn.gate.open();
             Response::new(ReplyBody::whole(Bytes::new(), Exact::Told))
         }
-        Err(stop) => reply::refuse(x, stop, head)?,
+        Err(stop) => last_of(conn, reply::refuse(x, stop, head)?),
     };
-    Ok(answer.map(|body| Reply::new(body, conn, head.version)))
+    Ok(answer.map(|body| Reply::new(body, conn, head.version, busy)))
 }
 
 fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result<Tunnel, Stop> {

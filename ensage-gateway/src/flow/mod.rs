@@ -16,6 +16,7 @@ mod exchange;
 mod forward;
 mod hold;
 mod identify;
+mod leaving;
 mod prefixed;
 mod pump;
 mod record;
@@ -49,6 +50,7 @@ use exchange::Exchange;
 pub(crate) use hold::HOLD_UNIT;
 pub(crate) use identify::Facts;
 use identify::{Conn, Member};
+use leaving::Busy;
 use reply::Stop;
 use respond::Prepared;
 use revoke::Running;
@@ -64,6 +66,7 @@ pub(crate) async fn exchange(
     head: &mut http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Reply>, Cut> {
+    let busy = Busy::new(conn);
     let mut x = Exchange::begin(conn, head);
     let mut body = Some(body);
     let judged = unwinding(pin!(judged(conn, &mut x, head, &mut body))).await;
@@ -75,7 +78,7 @@ pub(crate) async fn exchange(
             },
             Err(stop) => reply::refuse(x, stop, head),
         };
-    answer.map(|a| a.map(|body| Reply::new(body, conn, head.version)))
+    answer.map(|a| leaving::last_of(conn, a).map(|body| Reply::new(body, conn, head.version, busy)))
 }
 
 /// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.
@@ -127,6 +130,7 @@ async fn judged(
     x.form(reply::form(route.as_ref().ok(), enclave, &target, head));
     let route = route?;
     x.route(&route);
+    leaving::still_served(conn)?;
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
     let asked = Asked { conn, member: &member, head, sites: &sites, route: &route };

@@ -52,8 +52,12 @@ struct Shared {
     cut: Cell<bool>,
     asked: Cell<Option<Asked>>,
     granted: Cell<bool>,
+    /// Nothing more is to be asked once what was asked is answered.
+    leaving: Cell<bool>,
     /// The reader, where it waits for something that only a `Watch` can tell.
     reader: RefCell<Option<Waker>>,
+    /// The reader, where it rests: woken to leave, and by nothing else.
+    resting: RefCell<Option<Waker>>,
 }
 
 impl Shared {
@@ -69,7 +73,9 @@ impl Shared {
             cut: Cell::new(false),
             asked: Cell::new(None),
             granted: Cell::new(false),
+            leaving: Cell::new(false),
             reader: RefCell::new(None),
+            resting: RefCell::new(None),
         }
     }
 }
@@ -126,6 +132,16 @@ impl Watch {
         let shared = &self.shared;
         let has_answer = shared.cut.get() && shared.begun.get() >= shared.heads.get();
         !has_answer && !shared.torn.get()
+    }
+
+    /// Ends the stream as soon as it rests between two requests. Who has not asked for anything yet may do so once: it
+    /// would take the end for a fault.
+    pub fn leave(&self) {
+        self.shared.leaving.set(true);
+        let resting = self.shared.resting.take();
+        if let Some(reader) = resting {
+            reader.wake();
+        }
     }
 
     /// Says that the CONNECT or upgrade shown last was granted: nothing behind it is inspected.
@@ -257,6 +273,16 @@ impl<IO> Gate<IO> {
 
     /// Nothing came: waits for the deadline that holds now.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.rests() {
+            if self.shared.leaving.get() {
+                self.expired = true;
+                return Poll::Ready(Ok(()));
+            }
+            let mut resting = self.shared.resting.borrow_mut();
+            if !resting.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *resting = Some(cx.waker().clone());
+            }
+        }
         let Some((wait, due)) = self.due() else { return Poll::Pending };
         ready!(self.timer.poll(due, cx));
         match wait {
@@ -270,6 +296,12 @@ impl<IO> Gate<IO> {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+
+    /// Whether the client has all that it has asked for, and has not begun to ask for more.
+    fn rests(&self) -> bool {
+        let heads = self.inspector.heads();
+        self.waits != Waits::NONE && heads > 0 && self.shared.answered.get() >= heads && self.inspector.is_idle()
     }
 
     /// What is waited for, and until when.

@@ -115,6 +115,7 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: List
     };
     tokio::select! {
         () = ended => {}
+        () = shared.left() => {}
         () = accepting => {}
     }
 }

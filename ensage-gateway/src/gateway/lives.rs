@@ -1,7 +1,5 @@
 //! The lives of this gateway's sessions: their ends, and the records of both.
 
-use std::sync::atomic::Ordering;
-
 use ensage_audit::{Draft, SessionEvent};
 use ensage_endpoint::proc::ProcessKey;
 
@@ -11,10 +9,6 @@ use crate::session::Session;
 impl Shared {
     pub(crate) fn open_sessions(&self) -> usize {
         self.sessions.all().iter().filter(|s| s.life() == crate::session::Life::Open).count()
-    }
-
-    pub(super) fn open_streams(&self) -> u64 {
-        self.sessions.all().iter().map(|s| s.streams.load(Ordering::Relaxed)).sum()
     }
 
     /// Ends a session: its placeholders are void and its connections notice.

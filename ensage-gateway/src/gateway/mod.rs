@@ -185,11 +185,11 @@ impl Gateway {
         self.shared.close_if_quiet(linger)
     }
 
-    /// Takes no new connection, and returns when no exchange is left or `most` has passed.
+    /// Takes no new connection, lets idle ones go, and returns when what was asked is answered or `most` has passed.
     pub async fn drain(&self, most: Duration) {
         self.shared.drain();
         let until = Instant::now() + most;
-        while self.shared.open_streams() > 0 && Instant::now() < until {
+        while self.shared.metrics.answering() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

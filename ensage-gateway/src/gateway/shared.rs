@@ -78,6 +78,7 @@ pub(crate) struct Shared {
     listeners: OnceLock<Vec<(Listen, Option<Arc<str>>)>>,
     since: SystemTime,
     draining: AtomicBool,
+    leaving: watch::Sender<bool>,
     /// Held while `run` opens a session, so that a gateway does not end under it.
     pub(super) opening: Mutex<()>,
     stop: watch::Sender<bool>,
@@ -150,6 +151,7 @@ impl Shared {
             listeners: OnceLock::new(),
             since: SystemTime::now(),
             draining: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
             opening: Mutex::default(),
             stop: watch::Sender::new(false),
             _lock: lock,
@@ -258,7 +260,16 @@ impl Shared {
 
     pub(super) fn drain(&self) {
         if !self.draining.swap(true, Ordering::AcqRel) {
+            self.leaving.send_replace(true);
             self.note(Draft::gateway("info", &GatewayEvent { event: "draining", ..GatewayEvent::default() }));
+        }
+    }
+
+    /// Returns when no new connection is taken any more, and none is kept for another request.
+    pub(crate) fn left(&self) -> impl Future<Output = ()> + use<> {
+        let mut leaving = self.leaving.subscribe();
+        async move {
+            let _ = leaving.wait_for(|leaving| *leaving).await;
         }
     }
 
@@ -269,6 +280,7 @@ impl Shared {
 
     pub(super) fn stop(&self) {
         self.draining.store(true, Ordering::Release);
+        self.leaving.send_replace(true);
         self.stop.send_replace(true);
     }
 

@@ -98,6 +98,7 @@ pub(crate) struct Tally {
     legs: [LegCells; 2],
     enclaves: Mutex<BTreeMap<Arc<str>, Arc<EnclaveTally>>>,
     credentials: Mutex<BTreeMap<Arc<str>, Arc<CredentialTally>>>,
+    answering: Cell,
     given: AtomicBool,
 }
 
@@ -114,6 +115,16 @@ impl Tally {
         if let Some(histogram) = self.overheads.get(kind as usize) {
             histogram.observe(&OVERHEADS_US, took);
         }
+    }
+
+    /// An answer begins to be made.
+    pub(crate) fn answers_begin(&self) {
+        self.answering.add(1);
+    }
+
+    /// It is out, or never will be.
+    pub(crate) fn answers_end(&self) {
+        self.answering.take_off(1);
     }
 
     /// A TLS handshake has come to this; `None` is one that came to nothing.
@@ -283,6 +294,11 @@ impl Metrics {
     /// A client connection was told whose it is by this layer.
     pub(crate) fn attributed(&self, by: Attribution) {
         count(self.attributions.get(by as usize));
+    }
+
+    /// How many answers are under way.
+    pub(crate) fn answering(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.answering.read()).sum()
     }
 
     /// A reload has put a policy in force.

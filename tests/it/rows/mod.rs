@@ -2,6 +2,7 @@
 
 mod authority;
 mod daemon;
+mod drain;
 mod framing;
 mod governed;
 mod h2;
