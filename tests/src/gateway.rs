@@ -99,6 +99,16 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
+    /// Lets it have so many open files and no more.
+    ///
+    /// # Panics
+    /// If that can't be.
+    pub fn limit_files(&self, most: u64) {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).unwrap();
+    }
+
     /// Asks it to drain.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

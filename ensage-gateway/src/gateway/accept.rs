@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use ensage_endpoint::peers::unix_peer;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::Shared;
 use super::attribution::{Client, seed};
 use super::listen::Bound;
+use super::room::{Pause, is_of_the_client};
 use crate::flow::{Accepted as Incoming, Arrival, Facts, Seed};
 use crate::session::{Attribution, Session};
 
@@ -79,7 +80,16 @@ impl Listener {
     }
 }
 
-/// Accepts until the gateway drains. Errors (no descriptors left) are waited out: the rest lives.
+impl AsRawFd for Accepted {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream, _) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+/// Accepts until the gateway drains. Where no descriptors are left it waits, and the rest lives.
 pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: Listener, scope: Scope) {
     let ended = async {
         match &scope {
@@ -91,25 +101,27 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: List
         }
     };
     let accepting = async {
+        let mut pause = Pause::new(&shared);
         while !shared.is_draining() {
             let permit = match shared.connections.clone().try_acquire_owned() {
                 Ok(permit) => permit,
                 Err(_) => {
                     shared.metrics.accept_paused();
+                    shared.out_of_slots.store(true, Ordering::Relaxed);
                     let Ok(permit) = shared.connections.clone().acquire_owned().await else { return };
+                    shared.out_of_slots.store(false, Ordering::Relaxed);
                     permit
                 }
             };
             match listener.accept().await {
                 Ok(accepted) => {
+                    let newest = accepted.as_raw_fd();
                     let slot = ConnectionSlot::new(&shared, permit);
                     arrived(&shared, &workers, &scope, accepted, slot);
+                    pause.until_room(newest).await;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted; waiting");
-                    shared.metrics.accept_paused();
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => pause.once(&error).await,
             }
         }
     };

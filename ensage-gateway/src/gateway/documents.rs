@@ -33,6 +33,20 @@ pub(crate) fn status(shared: &Shared) -> Value {
             "remedy": "put vault.ens back, or add the credentials again",
         }));
     }
+    if shared.out_of_files.load(Relaxed) > 0 {
+        degraded.push(json!({
+            "code": "overloaded",
+            "message": "the limit of open files is near; new connections wait",
+            "remedy": "end what holds connections, or raise the limit (`ulimit -n`, LimitNOFILE= of systemd)",
+        }));
+    }
+    if shared.out_of_slots.load(Relaxed) {
+        degraded.push(json!({
+            "code": "overloaded",
+            "message": "as many connections are open as limits.connections allows; new ones wait",
+            "remedy": "end what holds connections, or raise limits.connections",
+        }));
+    }
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),

@@ -8,6 +8,7 @@ mod generation;
 mod listen;
 mod lives;
 mod owners;
+mod room;
 mod runs;
 mod secrets;
 mod shared;
@@ -29,6 +30,7 @@ pub use embed::{EmbedError, OptionsError, Session, SessionSpec};
 pub(crate) use generation::{Generation, matchers};
 pub use listen::ListenError;
 pub(crate) use owners::Owner;
+pub(crate) use room::is_out_of_files;
 pub(crate) use runs::RunError;
 pub(crate) use shared::Shared;
 

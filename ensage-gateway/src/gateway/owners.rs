@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ensage_endpoint::identify::{Identity, Rules, owner_of};
 use ensage_endpoint::peers::{Socket, Unknown};
-use ensage_endpoint::proc::{Process, ProcessKey};
+use ensage_endpoint::proc::{ProcError, Process, ProcessKey};
 
 use super::Shared;
+use super::room::is_out_of_files;
 
 /// How often it is looked again, off the path (design section 6).
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -42,11 +43,13 @@ impl Owner {
         }
     }
 
-    /// A look at the process that held it is cheap. Where that has let go, all processes are looked at; a machine that
-    /// is too busy for that proves nothing.
+    /// A look at the process that held it is cheap. Where that has let go, all processes are looked at.
     fn still_holds(self, shared: &Arc<Shared>, file: &mut Option<u32>) -> bool {
         let Some(socket) = self.socket else {
-            return ProcessKey::of(self.process.pid).is_ok_and(|key| key == self.process);
+            return match ProcessKey::of(self.process.pid) {
+                Ok(key) => key == self.process,
+                Err(error) => proves_nothing(&error.into()),
+            };
         };
         if shared.peers.still_holds(&socket, &self.process, file) {
             return true;
@@ -57,8 +60,17 @@ impl Owner {
         let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
         match owner_of(&shared.peers, &socket, &rules) {
             Ok(identity) => keys(&identity).is_some_and(|(_, root)| root == self.root),
-            Err(unknown) => matches!(unknown, Unknown::TooSlow(_)),
+            Err(unknown) => proves_nothing(&unknown),
         }
+    }
+}
+
+/// A machine that is too busy for a look, or out of file descriptors, says nothing about who holds a connection.
+fn proves_nothing(unknown: &Unknown) -> bool {
+    match unknown {
+        Unknown::TooSlow(_) => true,
+        Unknown::Kernel(error) | Unknown::Process(ProcError::Io { source: error, .. }) => is_out_of_files(error),
+        Unknown::NoSocket | Unknown::Orphaned | Unknown::NoHolder | Unknown::Process(_) => false,
     }
 }
 

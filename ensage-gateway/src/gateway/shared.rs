@@ -63,6 +63,10 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     /// Client connections open now.
     pub(crate) open_connections: AtomicU64,
+    /// How many listeners wait for file descriptors.
+    pub(super) out_of_files: AtomicU64,
+    /// Whether one waits for `limits.connections`.
+    pub(super) out_of_slots: AtomicBool,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Who refuses our certificate, and where.
@@ -142,6 +146,8 @@ impl Shared {
                 usize::try_from(limits.connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
             )),
             open_connections: AtomicU64::new(0),
+            out_of_files: AtomicU64::new(0),
+            out_of_slots: AtomicBool::new(false),
             metrics: Metrics::new(workers),
             refusals: Refusals::default(),
             peers,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ensage_endpoint::proc::PidFd;
+use ensage_endpoint::proc::{PidFd, ProcError};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::accept::{Listener, Scope, Workers, listen};
 use super::listen::Bound;
+use super::room::is_out_of_files;
 use crate::flow::Arrival;
 use crate::session::{Life, Origin, Session};
 
@@ -68,7 +69,7 @@ type UnixSocket = std::os::unix::net::UnixListener;
 /// What is watched between two looks.
 #[derive(Default)]
 struct Eyes {
-    roots: HashMap<Uuid, Option<PidFd>>,
+    roots: HashMap<Uuid, PidFd>,
     ended: HashMap<Uuid, Instant>,
     sweeps: u32,
 }
@@ -101,8 +102,18 @@ impl Eyes {
     /// A session without a root (an embedder's) lives until it is ended.
     fn root_lives(&mut self, session: &Session) -> bool {
         let Some(root) = session.opening.root else { return true };
-        let fd = self.roots.entry(session.id).or_insert_with(|| PidFd::open(&root).ok());
-        fd.as_ref().is_some_and(PidFd::alive)
+        if let Some(known) = self.roots.get(&session.id) {
+            return known.alive();
+        }
+        match PidFd::open(&root) {
+            Ok(fd) => {
+                self.roots.insert(session.id, fd);
+                true
+            }
+            // Not for want of a descriptor: it is looked at again the next time.
+            Err(ProcError::Io { source, .. }) if is_out_of_files(&source) => true,
+            Err(_) => false,
+        }
     }
 
     /// An ended session is shown for a while; one of `run` stays as long as its root could still ask.

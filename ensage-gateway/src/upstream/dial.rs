@@ -21,7 +21,7 @@ use super::hop::Hop;
 use super::resolve::{Names, asked_of_hop};
 use super::verify::fault_of;
 use super::{Fault, PoolKey};
-use crate::gateway::{Generation, Shared};
+use crate::gateway::{Generation, Shared, is_out_of_files};
 use crate::metrics::{Leg, Meter, Tally};
 use crate::socket::Socket;
 
@@ -130,12 +130,14 @@ async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream,
         for at in addresses {
             match TcpStream::connect(at).await {
                 Ok(tcp) => return Ok(tcp),
+                // Another address would not be had either.
+                Err(e) if is_out_of_files(&e) => return Err(Fault::Exhausted),
                 Err(e) => last = e,
             }
         }
-        Err(last)
+        Err(Fault::Connect(last))
     };
-    tokio::time::timeout(limit, all).await.map_err(|_| Fault::Timeout)?.map_err(Fault::Connect)
+    tokio::time::timeout(limit, all).await.map_err(|_| Fault::Timeout)?
 }
 
 fn server_name(host: &Host) -> Result<ServerName<'static>, Fault> {

@@ -25,6 +25,9 @@ pub(crate) enum Fault {
     /// The TCP connection or the handshake took too long.
     #[error("the upstream did not answer in time")]
     Timeout,
+    /// No file descriptor is left for a connection.
+    #[error("the gateway can open no more connections now")]
+    Exhausted,
     /// The next hop does not lead to the upstream.
     #[error("the next hop did not open a way to the upstream")]
     Hop {
@@ -68,6 +71,7 @@ impl Fault {
             Self::Address { .. } => Reason::UpstreamAddress,
             Self::Connect(_) => Reason::UpstreamRefused,
             Self::Timeout => Reason::UpstreamTimeout,
+            Self::Exhausted => Reason::Overloaded,
             Self::Hop { .. } => Reason::UpstreamProxy,
             Self::HopCredential => Reason::CredentialUnavailable,
             Self::Certificate { .. } => Reason::UpstreamCertificate,
@@ -86,6 +90,7 @@ impl Fault {
             | Self::Address { .. }
             | Self::Connect(_)
             | Self::Timeout
+            | Self::Exhausted
             | Self::Hop { .. }
             | Self::HopCredential
             | Self::Tls(_)

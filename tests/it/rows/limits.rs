@@ -1,6 +1,6 @@
 //! H8, H9 and what else is too much: each limit is answered with its own reason.
 
-use ensage_tests::{Answer, Gateway, Origin, Raw, Rig};
+use ensage_tests::{Answer, Gateway, Metrics, Origin, Raw, Rig, until};
 
 use super::lab::{lab, reason, reasons, rig};
 
@@ -76,6 +76,52 @@ fn h8_a_head_that_does_not_come_is_timed_out() {
     let mut raw = rig.tunnel(&gateway, "ok.test:443");
     raw.send_in_pieces(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", 1);
     assert_eq!(raw.answer().status, 200);
+}
+
+/// H11: without file descriptors nobody new is taken, and whoever is there is served as before.
+#[test]
+fn h11_without_descriptors_the_rest_lives() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test", "new.test"]));
+    let limits = "[limits]\nhead_timeout = \"10m\"\n[[enclave.lab.http]]\nhost = \"new.test\"\n";
+    let gateway = rig.start_with(&lab(ENTRIES).body(limits).resolve("*.test:443", origin.address()));
+    let mut there = rig.tunnel(&gateway, "ok.test:443");
+    let mut dials = rig.tunnel(&gateway, "new.test:443");
+    let get = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    there.send(&get("ok.test"));
+    assert_eq!(there.answer().text(), "good");
+    gateway.limit_files(96);
+    // Far more than there are descriptors; they wait in the kernel's queue.
+    let flood: Vec<std::net::TcpStream> =
+        (0..120).map(|_| std::net::TcpStream::connect(gateway.address()).unwrap()).collect();
+    let status = || serde_json::from_str::<serde_json::Value>(&rig.good(&["--json", "status"])).unwrap();
+    let degraded = |wanted: bool| {
+        until(&format!("degraded: {wanted}"), || {
+            let found = status()["degraded"].as_array().unwrap().iter().any(|d| d["code"] == "overloaded");
+            (found == wanted).then_some(())
+        });
+    };
+    degraded(true);
+    assert!(status()["degraded"][0]["remedy"].as_str().unwrap().contains("ulimit"));
+    let pauses = Metrics::parse(&rig.good(&["status", "--metrics"])).value("accept_pauses_total", &[]);
+    assert!(pauses >= 1.0, "{pauses}");
+    // Long enough for a look at who holds the connections, and at the roots of sessions.
+    for _ in 0..40 {
+        there.send(&get("ok.test"));
+        assert_eq!(there.answer().text(), "good");
+        std::thread::sleep(std::time::Duration::from_millis(150));
+    }
+    dials.send(&get("new.test"));
+    assert_eq!(dials.answer().text(), "good", "a new connection upstream");
+    // Told when it begins, not at each try; looks at who connected come and go, and may make it begin more than once.
+    let told = gateway.stderr().matches("no connection can be accepted now").count();
+    assert!((1..10).contains(&told), "{}", gateway.stderr());
+    drop(flood);
+    degraded(false);
+    let mut new = rig.tunnel(&gateway, "ok.test:443");
+    new.send(&get("ok.test"));
+    assert_eq!(new.answer().text(), "good");
+    assert!(reasons(&rig).is_empty(), "{:?}", reasons(&rig));
 }
 
 #[test]
