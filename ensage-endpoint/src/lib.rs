@@ -38,6 +38,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod activation;
 pub mod catalogue;
 pub mod folder;
 mod glob;

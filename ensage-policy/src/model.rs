@@ -132,6 +132,8 @@ pub enum Unattributed {
 pub struct Gateway {
     /// Listeners of the whole gateway.
     pub listen: Vec<Listen>,
+    /// Whether the file names them; else a supervisor's sockets come in their place.
+    pub listen_is_said: bool,
     /// Default of `enclave.mode`.
     pub mode: Mode,
     /// Clients that match nothing.

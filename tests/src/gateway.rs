@@ -26,7 +26,12 @@ impl Gateway {
     /// If it ends before that, with what it said.
     #[must_use]
     pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_on(command, Stdio::null())
+    }
+
+    /// The same with this as its stdin.
+    pub(crate) fn start_on(command: &mut Command, stdin: Stdio) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command).unwrap();
         let stderr = captured(child.stderr.take().unwrap());
         let (lines, line_by_line) = mpsc::channel();

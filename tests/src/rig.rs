@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -183,6 +184,18 @@ impl Rig {
     #[must_use]
     pub fn start_in(&self, environment: &[(&str, &str)]) -> Gateway {
         Gateway::start(self.ensage(&["gateway"]).envs(environment.iter().copied()))
+    }
+
+    /// Starts the gateway by this shell script, whose `"$@"` is the program and its arguments, this socket being its
+    /// stdin: as a supervisor starts it.
+    #[must_use]
+    pub fn start_by(&self, script: &str, socket: OwnedFd) -> Gateway {
+        let program = self.ensage(&["gateway"]);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+        shell.env_clear().current_dir(self.path("home"));
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Gateway::start_on(&mut shell, Stdio::from(socket))
     }
 
     /// Writes the configuration and starts the gateway.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ensage_audit::AuditError;
 use ensage_creds::VaultError;
+use ensage_endpoint::activation::Passed;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -101,7 +102,7 @@ pub(crate) fn reload(global: &Global, output: Output) -> Result<u8, Failure> {
 }
 
 /// Everything a gateway needs, read from `place`.
-fn options(place: &Place, output: Output) -> Result<Options, Failure> {
+fn options(place: &Place, output: Output, passed: Vec<Passed>) -> Result<Options, Failure> {
     let policy = place::policy(place, output.json)?;
     let folder = StateFolder::open(&place.state).map_err(folder_failed)?;
     for warning in folder.warnings() {
@@ -120,6 +121,7 @@ fn options(place: &Place, output: Output) -> Result<Options, Failure> {
             Err(failure) => Err(failure.message),
         }),
         embedded: false,
+        passed,
     })
 }
 
@@ -134,6 +136,8 @@ pub(crate) fn start_failed(error: StartError) -> Failure {
         StartError::AlreadyRunning => Failure::new("already_running", text).remedy("`ensage status` shows it"),
         StartError::Vault(e) => vault_failed(e),
         StartError::Ca(e) => Failure::new("internal", text).remedy(e.remedy()),
+        StartError::Passed { .. } => Failure::new("internal", text)
+            .remedy("add it to `listen` of [gateway] or of an enclave, or leave `listen` of [gateway] out"),
         StartError::Listen { source, .. } => Failure::new("internal", text).remedy(source.remedy()),
         StartError::Audit(AuditError::Version(other)) => Failure::new("internal", text).remedy(other.remedy()),
         _ => Failure::new("internal", text),
@@ -163,6 +167,10 @@ pub(crate) fn vault_code(error: &VaultError) -> &'static str {
 
 /// The daemon in the foreground.
 pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Result<u8, Failure> {
+    // Before there is a second thread.
+    let passed = ensage_endpoint::activation::take().map_err(|error| {
+        Failure::new("internal", chain(&error)).remedy("look at the sockets of the unit that starts this gateway")
+    })?;
     // First thing: nobody of the same user may read this process's memory, and it leaves no core (threat H4).
     ensage_endpoint::harden::not_dumpable().map_err(Failure::internal)?;
     let _ = ensage_endpoint::harden::raise_nofile();
@@ -170,7 +178,7 @@ pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Re
     if args.working_folder {
         place.found = Found::WorkingFolder;
     }
-    let options = options(&place, output)?;
+    let options = options(&place, output, passed)?;
     let gateway = Gateway::start(options).map_err(start_failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
     // Before anybody is told that it is there: until then a signal does what it does to any program.

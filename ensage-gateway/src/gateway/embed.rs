@@ -88,7 +88,7 @@ impl Options {
         let state = StateFolder::open(state.as_ref()).map_err(OptionsError::State)?;
         let config = config.to_owned();
         let again = Box::new(move || policy_again(&config));
-        Ok(Self { state, policy, keys: crate::state::keys(), again, embedded: true })
+        Ok(Self { state, policy, keys: crate::state::keys(), again, embedded: true, passed: Vec::new() })
     }
 }
 

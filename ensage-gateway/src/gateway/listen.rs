@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ensage_endpoint::activation::{At, Passed};
 use ensage_endpoint::folder::{FolderError, StateFolder, socket_folder};
 use ensage_policy::Policy;
 use ensage_policy::model::Listen;
@@ -13,6 +14,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, Stat, chmodat, flock, 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind as bind_to, connect, socket_with};
 
+use super::StartError;
 use super::accept::Scope;
 
 /// Connections that wait to be accepted; the kernel allows no more than its own limit. A Unix socket whose queue is
@@ -89,16 +91,70 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-/// Every listener of the configuration with what connecting to it means.
-pub(super) fn wanted(policy: &Policy) -> Vec<(Listen, Scope)> {
-    let own = policy.gateway.listen.iter().map(|l| (l.clone(), Scope::Gateway));
-    let enclaves =
-        policy.enclaves.iter().flat_map(|e| e.listen.iter().map(|l| (l.clone(), Scope::Enclave(e.name.clone()))));
-    own.chain(enclaves).collect()
+/// A listener of this gateway, and what connecting to it means.
+pub(super) struct Open {
+    pub(super) bound: Bound,
+    /// With the port that was picked.
+    pub(super) at: Listen,
+    pub(super) scope: Scope,
+    /// Absent where a supervisor keeps the socket.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Every listener of the configuration: a socket that a supervisor passed where it has that very address, else one of
+/// our own. Where the file does not name the gateway's listeners, they are what was passed.
+pub(super) fn open(policy: &Policy, passed: Vec<Passed>) -> Result<Vec<Open>, StartError> {
+    let enclaves = policy.enclaves.iter();
+    let enclaves = enclaves.flat_map(|e| e.listen.iter().map(|l| (l.clone(), Scope::Enclave(e.name.clone()))));
+    let mut passed: Vec<(Listen, Passed)> = passed.into_iter().map(|one| (place(&one.at), one)).collect();
+    let mut wanted: Vec<(Listen, Scope)> = enclaves.collect();
+    let own = if policy.gateway.listen_is_said || passed.iter().all(|(at, _)| wanted.iter().any(|(w, _)| w == at)) {
+        policy.gateway.listen.clone()
+    } else {
+        passed.iter().map(|(at, _)| at).filter(|at| !wanted.iter().any(|(w, _)| w == *at)).cloned().collect()
+    };
+    wanted.splice(0..0, own.into_iter().map(|listen| (listen, Scope::Gateway)));
+    let mut all = Vec::new();
+    for (listen, scope) in wanted {
+        let failed = |source| StartError::Listen { at: listen.clone(), source };
+        let given = passed.iter().position(|(at, _)| *at == listen).map(|found| passed.swap_remove(found).1);
+        let (bound, at, file) = match given {
+            Some(given) => (taken(given).map_err(|error| failed(error.into()))?, listen.clone(), None),
+            None => bind(&listen).map_err(failed)?,
+        };
+        all.push(Open { bound, at, scope, file });
+    }
+    match passed.into_iter().next() {
+        // Its clients would wait for ever.
+        Some((at, _)) => Err(StartError::Passed { at }),
+        None => Ok(all),
+    }
+}
+
+fn place(at: &At) -> Listen {
+    match at {
+        At::Tcp(at) => Listen::Tcp(*at),
+        At::Unix(path) => Listen::Unix(path.clone()),
+    }
+}
+
+fn taken(passed: Passed) -> io::Result<Bound> {
+    Ok(match passed.at {
+        At::Tcp(_) => {
+            let listener = std::net::TcpListener::from(passed.socket);
+            listener.set_nonblocking(true)?;
+            Bound::Tcp(listener)
+        }
+        At::Unix(_) => {
+            let listener = std::os::unix::net::UnixListener::from(passed.socket);
+            listener.set_nonblocking(true)?;
+            Bound::Unix(listener)
+        }
+    })
 }
 
 /// Opens a listener; where it is, the port picked.
-pub(super) fn bind(listen: &Listen) -> Result<(Bound, Listen, Option<SocketFile>), ListenError> {
+fn bind(listen: &Listen) -> Result<(Bound, Listen, Option<SocketFile>), ListenError> {
     match listen {
         Listen::Tcp(at) => {
             let listener = std::net::TcpListener::bind(at)?;

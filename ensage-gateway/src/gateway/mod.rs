@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ensage_creds::{KeySource, VaultError};
+use ensage_endpoint::activation::Passed;
 use ensage_policy::Policy;
 use ensage_policy::model::Listen;
 use tokio::sync::mpsc;
@@ -37,7 +38,7 @@ pub(crate) use shared::Shared;
 use crate::state::StateFolder;
 use crate::upstream::SetupError;
 use accept::Scope;
-use listen::{Bound, SocketFile};
+use listen::{Bound, Open, SocketFile};
 
 /// Reads the configuration again; the error is what `check` would print.
 pub type Again = Box<dyn Fn() -> Result<Policy, String> + Send + Sync>;
@@ -54,6 +55,8 @@ pub struct Options {
     pub again: Again,
     /// Whether clients may be in this very process, an agent runtime.
     pub embedded: bool,
+    /// Listening sockets that a supervisor keeps.
+    pub passed: Vec<Passed>,
 }
 
 /// Why a gateway did not start. Nothing is left running.
@@ -86,6 +89,12 @@ pub enum StartError {
         #[source]
         source: ListenError,
     },
+    /// A supervisor passed a socket that no listener of the configuration is.
+    #[error("a listening socket was passed for {at}, which no `listen` names")]
+    Passed {
+        /// Where it listens.
+        at: Listen,
+    },
     /// The state folder cannot be used.
     #[error("cannot use the state folder")]
     State(#[source] std::io::Error),
@@ -113,26 +122,19 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { state, policy, keys, again, embedded } = options;
+        let Options { state, policy, keys, again, embedded, passed } = options;
         let lock = lock(&state)?;
-        let wanted = listen::wanted(&policy);
         let workers = policy.gateway.workers;
         let shared = Shared::open(&state, policy, &keys, again, embedded, lock)?;
         // Before the first record: the vault's secrets of now are as secret as those of later.
         shared.redact_anew();
-        let mut bound = Vec::new();
-        let mut places = Vec::new();
-        let mut files = Vec::new();
-        for (listen, scope) in wanted {
-            let (listener, at, file) =
-                listen::bind(&listen).map_err(|source| StartError::Listen { at: listen, source })?;
-            files.extend(file);
-            let enclave = if let Scope::Enclave(name) = &scope { Some(name.clone()) } else { None };
-            places.push((at, enclave));
-            bound.push((listener, scope));
-        }
+        let open = listen::open(&shared.policy(), passed)?;
         let admin = crate::admin::server::bind(state.path()).map_err(StartError::State)?;
-        shared.set_listeners(places);
+        let of_enclave = |scope: &Scope| match scope {
+            Scope::Enclave(name) => Some(name.clone()),
+            Scope::Gateway | Scope::Session(_) => None,
+        };
+        shared.set_listeners(open.iter().map(|one| (one.at.clone(), of_enclave(&one.scope))).collect());
         let addresses = shared.addresses().collect();
         let (control, control_in) = mpsc::unbounded_channel();
         let mut senders = Vec::new();
@@ -145,9 +147,11 @@ impl Gateway {
                 crate::worker::run(&shared, number, arrivals)
             })?);
         }
-        for one in bound {
+        let mut files = Vec::new();
+        for Open { bound, scope, file, .. } in open {
+            files.extend(file);
             // The control thread takes it from there.
-            let _ = control.send(one);
+            let _ = control.send((bound, scope));
         }
         let inner = shared.clone();
         let ready = std::sync::mpsc::channel();

@@ -8,7 +8,7 @@ use super::Declared;
 use super::next_hop;
 use super::report::Code;
 use super::values::{Bounds, each};
-use super::walk::{Item, Table, Walk};
+use super::walk::{Item, Origin, Table, Walk};
 use crate::authority::{HostPattern, Hosts, Ports};
 use crate::model::{Audit, Crl, Gateway, Listen, Mode, Resolve, Roots, Unattributed, Upstream};
 
@@ -18,7 +18,9 @@ const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("observe", Mode::O
 const WORKERS_MOST: u64 = 1024;
 
 pub(super) fn gateway(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Declared) -> Gateway {
-    let listen = match table.item("listen") {
+    let said = table.item("listen");
+    let listen_is_said = said.is_some() && walk.origin == Origin::File;
+    let listen = match said {
         Some(item) => listeners(&item, walk),
         None => vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
     };
@@ -32,6 +34,7 @@ pub(super) fn gateway(mut table: Table<'_>, walk: &mut Walk<'_>, declared: &Decl
     table.close(walk);
     Gateway {
         listen,
+        listen_is_said,
         mode,
         unattributed: unattributed.unwrap_or(Unattributed::Deny),
         session_ttl: session_ttl.unwrap_or(DAY / 2),

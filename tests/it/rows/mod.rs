@@ -1,5 +1,6 @@
 //! The threat rows: attacks by raw bytes, each beside its benign twin in the same rig.
 
+mod activation;
 mod authority;
 mod daemon;
 mod drain;
