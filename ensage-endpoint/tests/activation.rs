@@ -1,5 +1,5 @@
 //! Sockets that are passed to a process; alone in its binary, which is the process itself: it has to be the first thing.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::{
     net::TcpListener,
