@@ -49,11 +49,13 @@ pub(crate) fn write(
     for c in configured {
         add(c);
     }
-    for file in inherited {
+    for path in inherited {
         // A variable that names no readable bundle has no certificates to lose.
-        let Ok(all) = CertificateDer::pem_file_iter(file) else { continue };
-        for c in all.flatten() {
-            add(&c);
+        for file in files(path) {
+            let Ok(all) = CertificateDer::pem_file_iter(file) else { continue };
+            for c in all.flatten() {
+                add(&c);
+            }
         }
     }
     add(own);
@@ -61,15 +63,36 @@ pub(crate) fn write(
     place(folder, &format!("bundle-{digest}.pem"), text.as_bytes())
 }
 
-/// A `wgetrc` of the user's own lines and our bundle: wget has no variable for it.
+/// Most files of one folder that are looked at: a distribution has some hundred roots, each by two names.
+const FILES_MAX: usize = 4096;
+
+/// A bundle, or the files of a folder of such (`SSL_CERT_DIR`).
+fn files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(path).into_iter().flatten().flatten().take(FILES_MAX).map(|entry| entry.path()).collect();
+    all.retain(|file| file.is_file());
+    // The same folder makes the same bundle.
+    all.sort();
+    all
+}
+
+/// A `wgetrc` of the user's own lines, our proxy and our bundle: wget has no variable for the one, and takes the other
+/// from a user's file before the variable.
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub(crate) fn wgetrc(folder: &Path, users: Option<&Path>, bundle: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn wgetrc(folder: &Path, users: Option<&Path>, proxy: &str, bundle: &Path) -> std::io::Result<PathBuf> {
     let mut text = users.and_then(|p| fs::read_to_string(p).ok()).unwrap_or_default();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    for name in ["http_proxy", "https_proxy"] {
+        text.push_str(&format!("{name} = {proxy}\n"));
+    }
+    text.push_str("use_proxy = on\nno_proxy =\ncheck_certificate = on\n");
     text.push_str(&format!("ca_certificate = {}\n", bundle.display()));
     let digest: String = Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
     place(folder, &format!("wgetrc-{digest}"), text.as_bytes())

@@ -309,7 +309,7 @@ fn child_environment(
     output: Output,
 ) -> Result<Environment, Failure> {
     let bundle = Path::new(&opened.bundle);
-    let wgetrc = wgetrc(&environment, state, bundle)?;
+    let wgetrc = wgetrc(&environment, state, &opened.proxy, bundle)?;
     let changes = changes(&environment, &opened.proxy, bundle, &wgetrc);
     for name in changes.unset.iter().map(String::as_str).chain(OWN) {
         environment.remove(OsStr::new(name));
@@ -326,10 +326,12 @@ fn child_environment(
     Ok(environment)
 }
 
-fn wgetrc(environment: &Environment, state: &Path, bundle: &Path) -> Result<PathBuf, Failure> {
-    let own = environment.get(&OsString::from("WGETRC")).map(PathBuf::from);
+fn wgetrc(environment: &Environment, state: &Path, proxy: &str, bundle: &Path) -> Result<PathBuf, Failure> {
+    let folder = state.join("bundles");
+    // One of ours is nobody's own: behind `env` another would grow out of it each time.
+    let own = environment.get(&OsString::from("WGETRC")).map(PathBuf::from).filter(|own| !own.starts_with(&folder));
     let home = environment.get(&OsString::from("HOME")).map(|h| Path::new(h).join(".wgetrc"));
-    bundle::wgetrc(&state.join("bundles"), own.or(home).as_deref(), bundle).map_err(Failure::internal)
+    bundle::wgetrc(&folder, own.or(home).as_deref(), proxy, bundle).map_err(Failure::internal)
 }
 
 /// Prints what points a shell at the running daemon.
@@ -339,11 +341,11 @@ pub(crate) fn env(global: &Global, output: Output, args: &Env) -> Result<u8, Fai
     let wanted = json!({ "enclave": args.enclave, "bundles": bundles(&environment) });
     let answer = ask(&state, "POST", "/v1/env", Some(&wanted))?;
     let (proxy, bundle) = (at(&answer, "/proxy"), at(&answer, "/bundle"));
-    let wgetrc = wgetrc(&environment, &state, Path::new(&bundle))?;
+    let wgetrc = wgetrc(&environment, &state, &proxy, Path::new(&bundle))?;
     let changes = changes(&environment, &proxy, Path::new(&bundle), &wgetrc);
     let variables: BTreeMap<&str, String> =
         changes.set.iter().map(|(k, v)| (k.as_str(), v.to_string_lossy().into_owned())).collect();
-    output.document("env", json!({ "variables": variables }), |_| {
+    output.document("env", json!({ "variables": variables, "unset": changes.unset }), |_| {
         let mut text = String::new();
         for (name, value) in &variables {
             text.push_str(&format!("export {name}={}\n", quoted(value)));

@@ -131,6 +131,8 @@ fn env_points_a_shell_at_the_daemon() {
         assert_eq!(variables[name], proxy, "{name}");
     }
     assert_eq!(variables["NO_PROXY"], "");
+    let unset = home.document(&["env"])["unset"].clone();
+    assert!(unset.as_array().unwrap().contains(&"SSL_CERT_DIR".into()), "{unset}");
     let shell = format!(
         "eval \"$({} --state {} env)\"; echo \"$HTTPS_PROXY\"; grep -c BEGIN \"$SSL_CERT_FILE\"",
         env!("CARGO_BIN_EXE_ensage"),

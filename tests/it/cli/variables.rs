@@ -136,6 +136,13 @@ fn what_an_inherited_bundle_trusts_is_kept() {
     let (env, _) = inside(&home, &[("REQUESTS_CA_BUNDLE", file.to_str().unwrap())]);
     let bundle = std::fs::read_to_string(&env["REQUESTS_CA_BUNDLE"]).unwrap();
     assert!(squeezed(&bundle).contains(&squeezed(&pem)));
+    // A folder of certificates too, which no variable names any more.
+    let folder = home.path("certs");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("0123abcd.0"), &pem).unwrap();
+    let (env, _) = inside(&home, &[("SSL_CERT_DIR", &format!("/nowhere:{}", folder.display()))]);
+    assert!(squeezed(&std::fs::read_to_string(&env["SSL_CERT_FILE"]).unwrap()).contains(&squeezed(&pem)));
+    assert!(!env.contains_key("SSL_CERT_DIR"));
     let (other, _) = inside(&home, &[]);
     assert!(!squeezed(&std::fs::read_to_string(&other["SSL_CERT_FILE"]).unwrap()).contains(&squeezed(&pem)));
 }

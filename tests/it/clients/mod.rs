@@ -10,4 +10,5 @@ mod git;
 mod python;
 mod registry;
 mod servers;
+mod shell;
 mod trust;
