@@ -127,15 +127,7 @@ impl Rig {
     /// If it can't be started, or does not end.
     #[must_use]
     pub fn ends(&self, arguments: &[&str]) -> Output {
-        let mut command = self.ensage(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = Ended(spawn::spawn(&mut command).unwrap());
-        until(&format!("the end of {arguments:?}"), || child.0.try_wait().unwrap());
-        let Some(mut pipes) = child.0.stdout.take().zip(child.0.stderr.take()) else { panic!("no pipes") };
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        pipes.0.read_to_end(&mut stdout).unwrap();
-        pipes.1.read_to_end(&mut stderr).unwrap();
-        Output { status: child.0.wait().unwrap(), stdout, stderr }
+        ended(&mut self.ensage(arguments), Stdio::null())
     }
 
     /// Runs it to its good end and returns what it printed.
@@ -190,12 +182,25 @@ impl Rig {
     /// stdin: as a supervisor starts it.
     #[must_use]
     pub fn start_by(&self, script: &str, socket: OwnedFd) -> Gateway {
+        Gateway::start_on(&mut self.shell(script), Stdio::from(socket))
+    }
+
+    /// The same for a gateway that must not start: how it ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    #[must_use]
+    pub fn ends_by(&self, script: &str, socket: OwnedFd) -> Output {
+        ended(&mut self.shell(script), Stdio::from(socket))
+    }
+
+    fn shell(&self, script: &str) -> Command {
         let program = self.ensage(&["gateway"]);
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
         shell.env_clear().current_dir(self.path("home"));
         shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Gateway::start_on(&mut shell, Stdio::from(socket))
+        shell
     }
 
     /// Writes the configuration and starts the gateway.
@@ -281,6 +286,17 @@ impl Drop for Ended {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+fn ended(command: &mut Command, stdin: Stdio) -> Output {
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Ended(spawn::spawn(command).unwrap());
+    until(&format!("the end of {command:?}"), || child.0.try_wait().unwrap());
+    let Some(mut pipes) = child.0.stdout.take().zip(child.0.stderr.take()) else { panic!("no pipes") };
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    pipes.0.read_to_end(&mut stdout).unwrap();
+    pipes.1.read_to_end(&mut stderr).unwrap();
+    Output { status: child.0.wait().unwrap(), stdout, stderr }
 }
 
 fn gather(folder: &Path, all: &mut Vec<u8>) {

@@ -107,12 +107,7 @@ fn a_passed_unix_socket_stays_when_the_gateway_goes() {
 fn what_was_passed_is_used_or_refused() {
     let rig = rig();
     let fails = |script: &str, socket: OwnedFd, why: &str| {
-        let mut shell = std::process::Command::new("/bin/sh");
-        let program = rig.ensage(&["gateway"]);
-        shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
-        shell.stdin(std::process::Stdio::from(socket)).stdout(std::process::Stdio::piped());
-        let child = ensage_tests::spawn(shell.stderr(std::process::Stdio::piped())).unwrap();
-        let out = child.wait_with_output().unwrap();
+        let out = rig.ends_by(script, socket);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!((out.status.code(), out.stdout.as_slice()), (Some(1), b"".as_slice()), "{said}");
         assert!(said.contains(why) && said.contains("help: "), "{said}");
@@ -125,8 +120,6 @@ fn what_was_passed_is_used_or_refused() {
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=x"), socket(), "LISTEN_FDS");
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=1000"), socket(), "LISTEN_FDS");
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=2"), socket(), "file descriptor 4 ");
-    let connected = std::net::TcpStream::connect(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    drop(connected);
     let datagrams = OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
     fails(PASS, datagrams, "is no listening TCP or Unix socket");
     fails(PASS, std::fs::File::open("/dev/null").unwrap().into(), "is no listening TCP or Unix socket");
