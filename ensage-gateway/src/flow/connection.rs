@@ -297,7 +297,7 @@ fn connect(
     head: &http::request::Parts,
     asked: &Rc<RefCell<Option<Tunnel>>>,
 ) -> Result<Response<Reply>, Cut> {
-    let busy = Busy::new(conn);
+    let busy = Busy::new(&conn.worker);
     let mut x = Exchange::begin(conn, head);
     let answer = match allowed(conn, &mut x, head) {
         Ok(tunnel) => {
@@ -306,7 +306,7 @@ fn connect(
             conn.gate.open();
             Response::new(ReplyBody::whole(Bytes::new(), Exact::Told))
         }
-        Err(stop) => last_of(conn, reply::refuse(x, stop, head)?),
+        Err(stop) => last_of(conn, head.version, reply::refuse(x, stop, head)?),
     };
     Ok(answer.map(|body| Reply::new(body, conn, head.version, busy)))
 }

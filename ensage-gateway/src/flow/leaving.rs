@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ensage_policy::Reason;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 
 use super::identify::Conn;
 use super::reply::Stop;
@@ -14,9 +14,9 @@ pub(crate) struct Busy(Rc<Worker>);
 
 impl Busy {
     /// On a connection of this worker.
-    pub(crate) fn new(conn: &Conn) -> Self {
-        conn.worker.tally().answers_begin();
-        Self(conn.worker.clone())
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        worker.tally().answers_begin();
+        Self(worker.clone())
     }
 }
 
@@ -34,9 +34,10 @@ pub(super) fn still_served(conn: &Conn) -> Result<(), Stop> {
     Ok(())
 }
 
-/// While it drains, each answer is the last one of its connection, and says so.
-pub(super) fn last_of<B>(conn: &Conn, mut answer: Response<B>) -> Response<B> {
-    if conn.shared.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+/// While it drains, each answer is the last one of its connection, and says so. HTTP/2 has a frame for that.
+pub(super) fn last_of<B>(conn: &Conn, version: Version, mut answer: Response<B>) -> Response<B> {
+    let says = version != Version::HTTP_2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if says && conn.shared.is_draining() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer

@@ -66,7 +66,7 @@ pub(crate) async fn exchange(
     head: &mut http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Reply>, Cut> {
-    let busy = Busy::new(conn);
+    let busy = Busy::new(&conn.worker);
     let mut x = Exchange::begin(conn, head);
     let mut body = Some(body);
     let judged = unwinding(pin!(judged(conn, &mut x, head, &mut body))).await;
@@ -78,7 +78,7 @@ pub(crate) async fn exchange(
             },
             Err(stop) => reply::refuse(x, stop, head),
         };
-    answer.map(|a| leaving::last_of(conn, a).map(|body| Reply::new(body, conn, head.version, busy)))
+    answer.map(|a| leaving::last_of(conn, head.version, a).map(|body| Reply::new(body, conn, head.version, busy)))
 }
 
 /// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.

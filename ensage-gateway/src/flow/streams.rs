@@ -1,6 +1,6 @@
 //! Requests of HTTP/2 inside a tunnel: each stream is an exchange of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 
@@ -11,12 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::body::{Cut, Reply};
 use super::connection::Link;
 use super::identify::{Client, Conn, Via};
+use super::leaving::Busy;
 use super::reply::Stop;
 use super::tunnel::unread;
 use super::unseen::Use;
 use super::wait::unless;
 use crate::gate::Watch;
 use crate::gateway::Shared;
+use crate::h1::DRAIN_WAIT;
 use crate::h2::{self, Asked, Bounds, Done, End};
 
 /// Serves requests until either side is done, and says whether the client has sent anything. `None` where it was cut.
@@ -37,8 +39,29 @@ where
         running.add(&conn);
         stream(conn, asked)
     };
-    let serving = h2::serve(io, &bounds, std::future::pending(), start);
-    match unless(running.reviewed(link), serving).await? {
+    // The end of an answer may wait in the connection: a gateway that drains waits for that, where one was under way.
+    let last = Cell::new(None);
+    let leaving = async {
+        link.shared.left().await;
+        last.set(Some(Busy::new(link.worker)));
+    };
+    let rests = async {
+        link.shared.left().await;
+        if running.is_idle() {
+            tokio::time::sleep(DRAIN_WAIT).await;
+            last.take();
+        }
+        std::future::pending().await
+    };
+    let end = async {
+        tokio::select! {
+            () = running.reviewed(link) => {}
+            () = rests => {}
+        }
+    };
+    let served = unless(end, h2::serve(io, &bounds, leaving, start)).await;
+    drop(last);
+    match served? {
         End::Unopened => return Some(Use::Nothing),
         End::Over => {}
         End::Violated => {
@@ -62,7 +85,9 @@ async fn stream(conn: Rc<Conn>, asked: Asked) -> Done {
                     Some(fault) => {
                         let stop = Stop::refused(fault.kind.reason(), fault.detail);
                         let version = head.version;
-                        unread(&conn, &head, stop).map(|a: Response<_>| a.map(|body| Reply::new(body, &conn, version)))
+                        let busy = Busy::new(&conn.worker);
+                        unread(&conn, &head, stop)
+                            .map(|a: Response<_>| a.map(|body| Reply::new(body, &conn, version, busy)))
                     }
                 }
             };
@@ -89,6 +114,10 @@ impl Running {
             all.retain(|conn| conn.strong_count() > 0);
         }
         all.push(Rc::downgrade(conn));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.borrow().iter().all(|conn| conn.strong_count() == 0)
     }
 
     /// Holds all of them against each change of the policy, and never returns.

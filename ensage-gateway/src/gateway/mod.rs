@@ -195,8 +195,12 @@ impl Gateway {
     pub async fn drain(&self, most: Duration) {
         self.shared.drain();
         let until = Instant::now() + most;
-        while self.shared.metrics.answering() > 0 && Instant::now() < until {
+        loop {
+            // The first time too: connections must hear of it before they are looked at.
             tokio::time::sleep(Duration::from_millis(20)).await;
+            if self.shared.metrics.answering() == 0 || Instant::now() >= until {
+                return;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, mpsc};
 
+use ensage_tests::h2::{self, H2Origin};
 use ensage_tests::{DEADLINE, Gateway, Origin, Raw, Rig, until};
 use serde_json::Value;
 
@@ -128,6 +129,58 @@ fn a_slow_reader_gets_the_whole_of_its_answer() {
     assert_eq!(raw.try_rest().unwrap(), b"", "its head was out before, and its connection ends all the same");
     assert_eq!(gateway.ended().code(), Some(0));
     assert_eq!(rig.calls().pop().unwrap()["outcome"], "complete");
+}
+
+/// A connection of HTTP/2 is told to ask no more, and ends when its streams have.
+#[test]
+fn streams_that_run_are_ended_and_no_more_are_begun() {
+    let rig = rig();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let (begun, begins) = mpsc::channel();
+    let origin = H2Origin::start(rig.ca.leaf(&["ok.test"]), move |request, respond, _| {
+        let (wait, begun) = (wait.clone(), begun.clone());
+        async move {
+            let asked = h2::whole(request).await.unwrap();
+            if asked.line.contains("/late") {
+                begun.send(()).unwrap();
+                let _ = tokio::task::spawn_blocking(move || wait.lock().unwrap().recv_timeout(DEADLINE)).await;
+                h2::send(respond, h2::good(vec![b'x'; 1 << 20])).await;
+            } else {
+                h2::send(respond, h2::good("good")).await;
+            }
+        }
+    });
+    let mut gateway = rig.start_with(&lab(ENTRIES).resolve("*.test:443", origin.address()));
+    let idle = rig.h2(&gateway, "ok.test:443");
+    assert_eq!(idle.get("https://ok.test/").unwrap().text(), "good");
+    let client = rig.h2(&gateway, "ok.test:443");
+    let late = http::Request::get("https://ok.test/late").body(Vec::new()).unwrap();
+    let running = h2::ask(client.sender(), late);
+    let asks = async {
+        let told = async {
+            // The client's own runtime carries the streams, so what blocks waits elsewhere.
+            let begins = tokio::task::spawn_blocking(move || begins.recv_timeout(DEADLINE).unwrap());
+            begins.await.unwrap();
+            drains(&rig, &gateway);
+            // One that was sent before the client heard of it is told; one after is not even sent.
+            let new = http::Request::get("https://ok.test/new").body(Vec::new()).unwrap();
+            let new = h2::ask(client.sender(), new).await;
+            if let Ok(answer) = &new {
+                assert_eq!((answer.status, answer.field("connection")), (503, None), "{answer:?}");
+                assert!(answer.field("proxy-status").unwrap().contains("draining"), "{answer:?}");
+            }
+            go.send(()).unwrap();
+        };
+        tokio::join!(running, told).0
+    };
+    let answer = client.run(asks).unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
+    assert_eq!(gateway.ended().code(), Some(0));
+    assert!(idle.get("https://ok.test/").is_err());
+    let calls = rig.calls();
+    let late = calls.iter().find(|r| r["url"]["path"] == "/late").unwrap();
+    assert_eq!((&late["outcome"], &late["network"]["protocol"]["version"]), (&"complete".into(), &"2".into()));
 }
 
 /// The second signal is not waited for.
