@@ -229,7 +229,7 @@ fn judged(method: &str, path: &str) -> ensage_benches::Outcome {
                 method,
                 path: &path,
                 query: None,
-                upgrade: false,
+                upgrade: judge::Upgrade::Stay,
                 finding: &finding,
             };
             let route = trial.head(&facts).unwrap();

@@ -27,6 +27,7 @@ mod telemetry;
 mod timer;
 mod upstream;
 mod worker;
+pub mod ws;
 
 pub use gateway::{Gateway, Options, Session, SessionSpec};
 pub use upstream::{CrlError, SetupError};

@@ -54,10 +54,23 @@ pub struct HeadFacts<'a> {
     pub path: &'a RequestPath,
     /// The query without the question mark, as sent.
     pub query: Option<&'a str>,
-    /// True if it asks to leave HTTP (`upgrade`).
-    pub upgrade: bool,
+    /// Whether it asks to leave HTTP.
+    pub upgrade: Upgrade,
     /// What it carries as credential.
     pub finding: &'a CredentialFinding,
+}
+
+/// What a head asks for with `upgrade`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing.
+    Stay,
+    /// WebSocket, by the rules.
+    Websocket,
+    /// WebSocket, against its rules: which one.
+    Malformed(&'static str),
+    /// Something that is not passed in any mode, such as `h2c`.
+    Other,
 }
 
 /// Most exchanges take so many steps.
@@ -149,17 +162,14 @@ impl<'p> Trial<'p> {
         }
         let governed = credential::governed(self.policy, self.enclave, authority);
         let found = route::find(self.enclave, &Asked { authority, scheme, method, path, query });
-        if upgrade {
-            return Err(self.refuse(Step::Protocol, self.upgrade(&found)));
-        }
-        self.settle(Step::Protocol, Ok(None))?;
+        let opened = self.protocol(upgrade, &found)?;
         if matches!(method, "CONNECT" | "TRACE") {
             // The one opens a tunnel in a tunnel, the other reflects what it is sent: no rule can mean them.
             let denial = Denial::new(Reason::MethodNotAllowed, format!("{method} is never allowed inside a tunnel"));
             return Err(self.refuse(Step::Method, denial));
         }
         let route = match (&found.method, &found.path, &found.classify) {
-            (Ok(_), Ok(_), Ok(_)) => Route::new(&found, self.enclave, governed),
+            (Ok(_), Ok(_), Ok(_)) if opened => Route::new(&found, self.enclave, governed),
             _ => Route::unlisted(self.enclave, governed),
         };
         self.settle(Step::Method, found.method.map(Some))?;
@@ -203,10 +213,35 @@ impl<'p> Trial<'p> {
         self.settle(Step::Reach, Err(Denial::new(Reason::HostClosed, message).by(rule).remedy(remedy)))
     }
 
+    /// The protocol step: whether this may leave HTTP. False where only observe mode lets it, and then no entry governs it.
+    fn protocol(&mut self, upgrade: Upgrade, found: &route::Found<'_>) -> Result<bool, Denial> {
+        match upgrade {
+            Upgrade::Stay => {}
+            Upgrade::Other => return Err(self.refuse(Step::Protocol, self.upgrade(found))),
+            Upgrade::Websocket | Upgrade::Malformed(_) if found.websocket => {}
+            Upgrade::Websocket | Upgrade::Malformed(_) => {
+                let denial = self.upgrade(found);
+                self.settle(Step::Protocol, Err(denial))?;
+            }
+        }
+        if let Upgrade::Malformed(why) = upgrade {
+            return Err(self.refuse(Step::Protocol, Denial::new(Reason::MalformedRequest, why)));
+        }
+        if upgrade == Upgrade::Websocket && !found.websocket {
+            return Ok(false);
+        }
+        self.settle(Step::Protocol, Ok(None))?;
+        Ok(true)
+    }
+
     fn upgrade(&self, found: &route::Found<'_>) -> Denial {
         let rule = found.classify.clone().unwrap_or_else(|_| Cow::Owned(http::list(self.enclave)));
-        let message = "an Upgrade is not passed: send this request without it";
-        Denial::new(Reason::WebsocketNotAllowed, message).by(&rule)
+        let message = "this Upgrade is not passed: send the request without it";
+        let denial = Denial::new(Reason::WebsocketNotAllowed, message).by(&rule);
+        match found.entry {
+            route::Entry::Http(_) => denial.remedy(format!("for a WebSocket, say `websocket = true` in {}", rule.path)),
+            route::Entry::Mcp(_) | route::Entry::Llm(_) | route::Entry::None => denial,
+        }
     }
 
     /// The narrowest rule that allowed something so far: the one of the last step that had any.

@@ -19,6 +19,7 @@
 mod answer;
 mod config;
 mod dns;
+pub mod frames;
 mod gateway;
 pub mod h2;
 mod hello;

@@ -9,6 +9,7 @@ use std::thread;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::answer::{self, Answer, Unsaid};
+use crate::frames::{self, Frame};
 use crate::pki::Leaf;
 use crate::wait::{DEADLINE, until};
 
@@ -249,6 +250,29 @@ impl Link {
     /// Where it breaks off.
     pub fn body_sum(&mut self, head: &Answer) -> io::Result<(u64, u64)> {
         answer::body_sum(head, &mut self.io)
+    }
+
+    /// The next frame of a WebSocket; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// Where it breaks off.
+    pub fn frame(&mut self) -> io::Result<Option<Frame>> {
+        frames::read(&mut self.io)
+    }
+
+    /// Reads a request that asks for a WebSocket, and answers 101 with these further header lines.
+    ///
+    /// # Errors
+    /// Where it breaks off, or does not ask for one.
+    pub fn upgrade(&mut self, lines: &str) -> io::Result<Answer> {
+        let request = self.request()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let asks = request.field("upgrade") == Some("websocket") && request.field("sec-websocket-key").is_some();
+        if !asks {
+            return Err(io::Error::other(request.head));
+        }
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
+        self.write(format!("{head}\r\nSec-WebSocket-Accept: {}\r\n{lines}\r\n", frames::ACCEPT).as_bytes())?;
+        Ok(request)
     }
 
     /// Some bytes of the body, empty at the end of the stream.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::answer::{self, Answer, Unsaid};
+use crate::frames::{self, Frame};
 use crate::spawn::{Quiet, spawn};
 use crate::wait::DEADLINE;
 
@@ -289,6 +290,14 @@ impl Raw {
             }
             rest.extend(chunk);
         }
+    }
+
+    /// The next frame of a WebSocket; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn frame(&mut self) -> io::Result<Option<Frame>> {
+        frames::read(&mut self.io)
     }
 
     /// Everything until the other side closes in order.

@@ -10,11 +10,13 @@ use ensage_policy::judge::BodyPermit;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
+use super::exchange::Exchange;
 use super::identify::Conn;
 use super::leaving::Busy;
 use super::record::EndGuard;
 use super::respond::Stages;
 use super::substitute::Search;
+use super::websocket::Upgraded;
 use crate::gate::Watch;
 use crate::h1::{Driven, Incoming};
 use crate::h2::Rewind;
@@ -188,6 +190,8 @@ pub(crate) enum ReplyBody {
     },
     /// Coming from upstream.
     Stream(Box<Stream>),
+    /// None: behind this head come frames, and whoever serves the connection takes what they need.
+    Upgraded(Option<(Box<Exchange>, Box<Upgraded>)>),
 }
 
 /// Whether the length of a whole answer is told.
@@ -208,6 +212,7 @@ impl ReplyBody {
         match self {
             Self::Whole { bytes, .. } => bytes.is_none(),
             Self::Stream(s) => s.left == Some(0) || s.phase == Phase::Ended && s.ready.is_empty(),
+            Self::Upgraded(_) => true,
         }
     }
 }
@@ -334,6 +339,14 @@ impl Reply {
         let breaks = (version == Version::HTTP_10).then(|| conn.breaks.clone());
         Self { body, gate: conn.gate.clone(), breaks, _busy: busy }
     }
+
+    /// What is needed for that which follows this answer, where that is no HTTP.
+    pub(crate) fn upgraded(&mut self) -> Option<(Box<Exchange>, Box<Upgraded>)> {
+        match &mut self.body {
+            ReplyBody::Upgraded(upgraded) => upgraded.take(),
+            ReplyBody::Whole { .. } | ReplyBody::Stream(_) => None,
+        }
+    }
 }
 
 impl Body for Reply {
@@ -357,7 +370,7 @@ impl Driven for Reply {
     fn poll_drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.body {
             ReplyBody::Stream(stream) => stream.end.poll_upload(cx),
-            ReplyBody::Whole { .. } => Poll::Ready(()),
+            ReplyBody::Whole { .. } | ReplyBody::Upgraded(_) => Poll::Ready(()),
         }
     }
 }
@@ -370,6 +383,7 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Whole { bytes, .. } => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Stream(s) => s.poll(cx),
+            Self::Upgraded(_) => Poll::Ready(None),
         }
     }
 
@@ -377,6 +391,7 @@ impl Body for ReplyBody {
         match self {
             Self::Whole { bytes, .. } => bytes.is_none(),
             Self::Stream(s) => s.phase == Phase::Ended && s.ready.is_empty(),
+            Self::Upgraded(_) => true,
         }
     }
 
@@ -387,6 +402,7 @@ impl Body for ReplyBody {
             }
             Self::Whole { exact: Exact::Untold, .. } => SizeHint::default(),
             Self::Stream(s) => s.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Upgraded(_) => SizeHint::with_exact(0),
         }
     }
 }

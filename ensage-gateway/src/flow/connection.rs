@@ -1,10 +1,11 @@
 //! From an accepted socket to requests: the head gate, CONNECT, the first bytes of a tunnel, TLS.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ensage_endpoint::peers::{Unknown, unix_peer_is_gone};
@@ -26,6 +27,7 @@ use super::revoke::Watchman;
 use super::substitute::misplaced;
 use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
+use super::websocket;
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::h1::{self, Presence};
@@ -118,7 +120,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let id = Uuid::now_v7();
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
-    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), there };
+    let parts = Rc::default();
+    let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), there, parts };
+    let parts = link.parts.clone();
     let whole = async {
         // Each in a box of its own: a connection keeps no room for the stages that it is not in.
         if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
@@ -130,7 +134,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
         Some(session) => {
             let end = async {
                 tokio::select! {
-                    () = over(&session) => {}
+                    () = over(&session) => {
+                        // What is no HTTP sees the end itself, and says so; for that it has this long.
+                        if parts.get() {
+                            tokio::time::sleep(PARTING_WAIT).await;
+                        }
+                    }
                     () = handed_on(&shared, owner) => {
                         tracing::warn!(connection = %id, "a connection was handed to another identity");
                     }
@@ -142,6 +151,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     drop((counted, slot));
 }
 
+/// How long what is no HTTP may take to say that its session is over.
+const PARTING_WAIT: Duration = Duration::from_secs(3);
+
 /// Returns when another identity holds the connection.
 async fn handed_on(shared: &Arc<Shared>, owner: Option<Owner>) {
     match owner {
@@ -151,7 +163,7 @@ async fn handed_on(shared: &Arc<Shared>, owner: Option<Owner>) {
 }
 
 /// Returns when nothing of the session may go on.
-async fn over(session: &Session) {
+pub(super) async fn over(session: &Session) {
     let mut changes = session.changes();
     while session.life() == Life::Open {
         if changes.changed().await.is_err() {
@@ -206,6 +218,8 @@ pub(super) struct Link<'a> {
     pub(super) client: &'a Client,
     pub(super) id: Uuid,
     pub(super) breaks: Breaks,
+    /// Set where what is served sees the session's end by itself.
+    pub(super) parts: Rc<Cell<bool>>,
     pub(super) there: There,
 }
 
@@ -250,15 +264,20 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     let (gate, watch) = Gate::requests(stream, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(Via::Proxy, watch);
     let asked: Rc<RefCell<Option<Tunnel>>> = Rc::default();
+    let upgraded = websocket::Slot::default();
     let service = async |head: &mut http::request::Parts, body: h1::Incoming| match head.method {
         Method::CONNECT => connect(&conn, head, &asked),
-        _ => super::exchange(&conn, head, body).await,
+        _ => websocket::noted(&upgraded, super::exchange(&conn, head, body).await),
     };
     // A revocation leaves nothing to say.
     let served = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await??;
     let tunnel = asked.borrow_mut().take();
     let unread = served.unread;
     let (mut stream, carried) = served.io.into_parts();
+    if let Some(upgraded) = upgraded.take() {
+        Box::pin(websocket::stream(link, &conn, upgraded, stream, [served.read, carried])).await;
+        return None;
+    }
     match tunnel {
         Some(tunnel) => Some((Prefixed::new([served.read, carried], stream), tunnel)),
         None => {

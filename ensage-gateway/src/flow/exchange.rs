@@ -193,6 +193,11 @@ impl Exchange {
         }
     }
 
+    /// It asks to become a WebSocket.
+    pub(crate) fn websocket(&mut self) {
+        self.facts.kind = CallType::Websocket;
+    }
+
     /// The target of a CONNECT.
     pub(crate) fn connect_target(&mut self, authority: &Authority) {
         self.facts.kind = CallType::Connect;
@@ -347,7 +352,7 @@ impl Exchange {
     /// What the body said, for whoever judges it again.
     pub(crate) fn content(&self) -> Content {
         match &self.expected {
-            Expected::Opaque | Expected::McpStream => Content::Unread,
+            Expected::Opaque | Expected::McpStream | Expected::Websocket(_) => Content::Unread,
             Expected::Mcp(message) => Content::Mcp(message.clone()),
             Expected::Anthropic(request) => Content::Llm(request.clone()),
         }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ensage_policy::Reason;
 use http::{Request, Response};
 use tokio::time::Instant;
@@ -15,11 +16,12 @@ use super::body::{Cut, OutBody, UpSeen};
 use super::exchange::Exchange;
 use super::identify::{Conn, Member};
 use super::reply::Stop;
+use super::respond::Expected;
 use super::substitute::{Outbound, ScrubPlan};
 use crate::gate::{Asked, Gate, Watch};
 use crate::h1::{Incoming, Link, SendError};
 use crate::h2::{self, Call, CallError};
-use crate::upstream::{Dialer, Fault, Lane, Lease, PoolKey, Shared, Single};
+use crate::upstream::{Dialer, Fault, Lane, Lease, OriginIo, PoolKey, Shared, Single};
 
 /// The head of an answer, its body unread.
 pub(crate) struct Answer {
@@ -85,6 +87,14 @@ impl Loan {
         }
     }
 
+    /// The stream itself and what was read of it, where the answer has led out of HTTP.
+    pub(super) fn take_stream(&mut self) -> Option<(OriginIo, [Bytes; 2])> {
+        let Some(Lent::Single(single)) = self.lent.take() else { return None };
+        let (gate, read) = single.link.into_parts()?;
+        let (io, carried) = gate.into_parts();
+        Some((io, [read, carried]))
+    }
+
     /// What the response gate refused, if it refused something.
     pub(crate) fn violation(&self) -> Option<&'static str> {
         match &self.lent {
@@ -125,7 +135,8 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         };
         match lease {
             Lease::Single(single) => {
-                single.gate.expect(Asked::from(&head.method));
+                let upgrades = matches!(x.expected, Expected::Websocket(_));
+                single.gate.expect(if upgrades { Asked::Upgrade } else { Asked::from(&head.method) });
                 single.link.ask(Request::from_parts(head, body));
                 let answered = until_shown(conn, x, shown, Some(due), pin!(single.link.answer())).await?;
                 let response = answered.map_err(|error| failed(&x.up, &single.gate, &error))?;

@@ -31,6 +31,7 @@ mod substitute;
 mod tunnel;
 mod unseen;
 mod wait;
+mod websocket;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,6 +112,7 @@ async fn judged(
     let generation = x.generation.clone();
     let policy = &*generation.policy;
     x.meant(head);
+    let upgrade = websocket::asked(x, head);
     let member = identify::member(conn, x)?;
     let enclave = identify::enclave(policy, &member)?;
     let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
@@ -126,7 +128,7 @@ async fn judged(
     let finding = substitute::examine_head(conn, x, head, &member, &sites);
     x.carries(&finding);
     let route = request::untainted(conn, x)
-        .and_then(|()| trial.head(&request::facts(head, &target, &finding)).map_err(Stop::from));
+        .and_then(|()| trial.head(&request::facts(head, &target, upgrade, &finding)).map_err(Stop::from));
     x.form(reply::form(route.as_ref().ok(), enclave, &target, head));
     let route = route?;
     x.route(&route);
@@ -135,6 +137,7 @@ async fn judged(
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
     let asked = Asked { conn, member: &member, head, sites: &sites, route: &route };
     let body = scan::body(&asked, x, &mut trial, body).await?;
+    websocket::expect(&asked, x, upgrade);
 
     // The real secret, for this one host and slot only, and only with the proof in hand.
     let permit = trial.permit(route, &finding)?;
@@ -145,7 +148,7 @@ async fn judged(
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
     x.launch()?;
     let (method, content) = (head.method.clone(), x.content());
-    conn.watchman.begin(Running { member: member.clone(), method, target, finding, content });
+    conn.watchman.begin(Running { member: member.clone(), method, target, upgrade, finding, content });
     if conn.shared.generation_number() != x.policy().generation {
         // The policy changed while the body came in; from here on the watchman sees every change.
         conn.watchman.judge_again(&conn.shared)?;

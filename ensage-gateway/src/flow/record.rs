@@ -85,6 +85,7 @@ impl Exchange {
         self.conn.shared.log.written(seq)
     }
 
+    /// Writes that it is over, once; before the last byte goes.
     pub(super) fn close(&mut self, outcome: &str, reason: Option<Reason>) -> Result<(), Cut> {
         match self.end_record(outcome, reason)? {
             Some(seq) => self.written(seq),
@@ -139,6 +140,24 @@ impl Exchange {
 
     pub(crate) fn client_gone(&mut self) {
         self.gone("client_gone", None);
+    }
+
+    /// What was carried of a stream so far, in all.
+    pub(super) fn carried(&mut self, up: u64, down: u64) {
+        (self.facts.up, self.facts.down) = (up, down);
+    }
+
+    /// Why something ends that nobody has ended.
+    pub(super) fn why_cut(&self) -> &'static str {
+        if self.conn.watchman.was_revoked() {
+            "revoked"
+        } else if self.session().is_some_and(|s| s.life() != Life::Open) {
+            "session_ended"
+        } else if self.conn.shared.is_stopping() {
+            "gateway_stopped"
+        } else {
+            "client_gone"
+        }
     }
 
     /// The answer breaks off, and why.
@@ -261,17 +280,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.conn.watchman.end();
         if self.state != State::Closed {
-            let over = self.session().is_some_and(|s| s.life() != Life::Open);
-            let outcome = if self.conn.watchman.was_revoked() {
-                "revoked"
-            } else if over {
-                "session_ended"
-            } else if self.conn.shared.is_stopping() {
-                "gateway_stopped"
-            } else {
-                "client_gone"
-            };
-            self.gone(outcome, None);
+            self.gone(self.why_cut(), None);
         }
         if let Some(session) = self.session() {
             session.streams.fetch_sub(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use ensage_policy::Reason;
 use ensage_policy::Scheme;
 use ensage_policy::authority::{Authority, AuthorityError};
-use ensage_policy::judge::{CredentialFinding, HeadFacts, Trial};
+use ensage_policy::judge::{CredentialFinding, HeadFacts, Trial, Upgrade};
 use ensage_policy::path::{PathError, RequestPath};
 use http::header;
 
@@ -103,6 +103,7 @@ pub(crate) fn malformed(error: AuthorityError) -> Stop {
 pub(crate) fn facts<'a>(
     head: &'a http::request::Parts,
     target: &'a Target,
+    upgrade: Upgrade,
     finding: &'a CredentialFinding,
 ) -> HeadFacts<'a> {
     HeadFacts {
@@ -111,7 +112,7 @@ pub(crate) fn facts<'a>(
         method: head.method.as_str(),
         path: &target.path,
         query: target.query.as_deref(),
-        upgrade: head.headers.contains_key(header::UPGRADE),
+        upgrade,
         finding,
     }
 }

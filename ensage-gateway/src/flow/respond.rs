@@ -1,17 +1,16 @@
 //! The answer on its way to the client: its head cleaned, its body filtered, scrubbed and watched as it passes.
 
+mod stages;
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use ensage_creds::Scrubber;
-use ensage_mcp::Revision;
 use ensage_mcp::filter::{Ask, ResponseFilter};
 use ensage_mcp::llm::Request;
-use ensage_mcp::llm::anthropic::{Framing, Observer, Seen};
+use ensage_mcp::llm::anthropic::{Framing, Observer};
 use ensage_mcp::mcp::{Message, Method};
 use ensage_policy::Reason;
 use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode, header};
@@ -25,10 +24,12 @@ use super::hold::Share;
 use super::identify::Conn;
 use super::record::EndGuard;
 use super::reply::Stop;
-use super::scan::McpSessions;
-use crate::gate::trailer_passes;
+use super::websocket::{self, Handshake, Upgraded};
 use crate::h1::{Incoming, is_bodyless, tell_length};
 use crate::upstream::Fault;
+
+use stages::Filter;
+pub(crate) use stages::{Allow, Stages};
 
 /// How the answer to a request must be read.
 pub(crate) enum Expected {
@@ -40,129 +41,8 @@ pub(crate) enum Expected {
     McpStream,
     /// An answer of Anthropic Messages.
     Anthropic(Rc<Request>),
-}
-
-/// Tells which tools are listed.
-pub(crate) type Allow = Box<dyn Fn(&str) -> bool>;
-type Filter = ResponseFilter<Allow>;
-
-/// What an answer's body goes through, in this order: filter, watch, scrub.
-pub(crate) struct Stages {
-    filter: Option<Box<Filter>>,
-    /// What the filter of a JSON answer holds: nothing of it goes before its end.
-    held: Option<Share>,
-    observer: Option<Box<Observer>>,
-    scrub: Option<Box<Scrubber>>,
-    /// Where the revision that a server agrees on is remembered.
-    mcp: Option<(Rc<McpSessions>, Arc<str>)>,
-    buffer: Vec<u8>,
-}
-
-impl Stages {
-    /// Nothing may change a byte, so the length is what upstream said.
-    fn keep_length(&self) -> bool {
-        self.filter.is_none() && self.scrub.is_none()
-    }
-
-    /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
-    pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
-        let seen = out.len();
-        let data = match &mut self.filter {
-            None => data,
-            Some(filter) => {
-                if self.held.as_mut().is_some_and(|held| !held.grow(data.len())) {
-                    return Err(Cut::Response);
-                }
-                self.buffer.clear();
-                let fed = filter.feed(&data, &mut self.buffer);
-                learn(&self.mcp, filter.seen().protocol_version.as_deref());
-                // What the filter left for the agent goes out even where the rest does not: in a stream that is the
-                // error of its request. The failure itself is met again with the next bytes.
-                if fed.is_err() && self.buffer.is_empty() {
-                    return Err(Cut::Response);
-                }
-                Bytes::copy_from_slice(&self.buffer)
-            }
-        };
-        self.scrub(data, out);
-        self.observe(out.get(seen..).unwrap_or_default());
-        Ok(())
-    }
-
-    /// Watches what the agent gets, not what the upstream said: a reflected secret must not get into a record either.
-    fn observe(&mut self, passed: &[Bytes]) {
-        if let Some(observer) = &mut self.observer {
-            for data in passed {
-                observer.feed(data);
-            }
-        }
-    }
-
-    fn scrub(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
-        if data.is_empty() {
-            return;
-        }
-        match &mut self.scrub {
-            None => out.push(data),
-            Some(scrub) => {
-                if scrub.clean(&data) {
-                    out.push(data);
-                    return;
-                }
-                self.buffer.clear();
-                scrub.feed(&data, &mut self.buffer);
-                if !self.buffer.is_empty() {
-                    out.push(Bytes::copy_from_slice(&self.buffer));
-                }
-            }
-        }
-    }
-
-    /// The upstream's body is complete: what was held back goes out.
-    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Cut> {
-        let seen = out.len();
-        if let Some(filter) = self.filter.take() {
-            let mut rest = Vec::new();
-            let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
-            learn(&self.mcp, summary.protocol_version.as_deref());
-            self.scrub(rest.into(), out);
-        }
-        if let Some(scrub) = &mut self.scrub {
-            let mut rest = Vec::new();
-            scrub.finish(&mut rest);
-            if !rest.is_empty() {
-                out.push(rest.into());
-            }
-        }
-        self.observe(out.get(seen..).unwrap_or_default());
-        Ok(())
-    }
-
-    /// Trailers pass, except fields of framing, routing and credentials.
-    pub(crate) fn trailers(&mut self, trailers: HeaderMap) -> HeaderMap {
-        let mut kept = HeaderMap::new();
-        for (name, value) in &trailers {
-            if trailer_passes(name) {
-                kept.append(name.clone(), value.clone());
-            }
-        }
-        if let Some(scrub) = &mut self.scrub {
-            scrub.scrub_headers(&mut kept);
-        }
-        kept
-    }
-
-    /// Reflections replaced, and what the answer said.
-    pub(crate) fn summary(&mut self) -> (u64, Option<Seen>) {
-        let scrubbed = self.scrub.as_ref().map_or(0, |s| s.count() as u64);
-        (scrubbed, self.observer.take().map(|o| o.finish()))
-    }
-}
-
-fn learn(room: &Option<(Rc<McpSessions>, Arc<str>)>, version: Option<&str>) {
-    if let (Some((sessions, server)), Some(revision)) = (room, version.and_then(Revision::parse)) {
-        sessions.learn(server, None, Some(revision));
-    }
+    /// A change to WebSocket, or a refusal of it, which is not read.
+    Websocket(Box<Handshake>),
 }
 
 /// A field that belongs to one connection (RFC 9110 section 7.6.1), or `alt-svc`, which leads past the gateway.
@@ -213,6 +93,8 @@ enum Rest {
     Whole(Bytes),
     /// More is to come.
     Stream { body: Incoming, first: First, left: Option<u64> },
+    /// What follows is no HTTP.
+    Websocket(Box<Upgraded>),
 }
 
 /// Turns the upstream's answer into the client's.
@@ -220,7 +102,9 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     let Answer { response, loan, scrub } = answer;
     let (mut head, mut body) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Fault::Protocol { detail: "101 although no upgrade was asked for" }.into());
+        let mut loan = loan;
+        let upgraded = websocket::accepted(x, &mut head, &mut loan, &scrub)?;
+        return Ok(Box::new(Prepared { head, stages: Stages::default(), loan, rest: Rest::Websocket(upgraded) }));
     }
     let length: Option<u64> =
         head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
@@ -335,6 +219,13 @@ impl Prepared {
         x: Box<Exchange>,
     ) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
         let Self { head, mut stages, loan, rest } = *self;
+        let rest = match rest {
+            Rest::Websocket(upgraded) => {
+                x.count_overhead();
+                return Ok(Response::from_parts(head, ReplyBody::Upgraded(Some((x, upgraded)))));
+            }
+            rest => rest,
+        };
         let mut end = EndGuard::new(x, loan);
         let body = match rest {
             Rest::Whole(all) => {
@@ -349,6 +240,8 @@ impl Prepared {
                 let exact = if told { Exact::Told } else { Exact::Untold };
                 ReplyBody::whole(all, exact)
             }
+            // Taken above.
+            Rest::Websocket(_) => ReplyBody::whole(Bytes::new(), Exact::Told),
             Rest::Stream { body, first, left } => {
                 end.begun();
                 ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))
@@ -361,7 +254,7 @@ impl Prepared {
 /// The filter of an MCP answer, by what was asked.
 fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Result<Option<Box<Filter>>, Stop> {
     let ask = match &x.expected {
-        Expected::Opaque | Expected::Anthropic(_) => return Ok(None),
+        Expected::Opaque | Expected::Anthropic(_) | Expected::Websocket(_) => return Ok(None),
         Expected::Mcp(message) => Ask::from(&**message),
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };

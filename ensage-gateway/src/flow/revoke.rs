@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use ensage_mcp::llm;
 use ensage_mcp::mcp::Message;
 use ensage_policy::Reason;
-use ensage_policy::judge::{CredentialFinding, Fill, HeadFacts, RouteKind, Trial};
+use ensage_policy::judge::{CredentialFinding, Fill, HeadFacts, RouteKind, Trial, Upgrade};
 
 use super::identify::{self, Member};
 use super::reply::Stop;
@@ -21,6 +21,8 @@ pub(crate) struct Running {
     pub(crate) member: Rc<Member>,
     pub(crate) method: http::Method,
     pub(crate) target: Target,
+    /// Whether it left HTTP, or asked to.
+    pub(crate) upgrade: Upgrade,
     /// What its head carried as credential.
     pub(crate) finding: CredentialFinding,
     pub(crate) content: Content,
@@ -127,8 +129,7 @@ impl Running {
             method: self.method.as_str(),
             path: &self.target.path,
             query: self.target.query.as_deref(),
-            // An upgrade would never have got this far.
-            upgrade: false,
+            upgrade: self.upgrade,
             finding: &self.finding,
         })?;
         match (&self.content, route.kind()) {

@@ -1,14 +1,11 @@
 //! Credentials of one exchange: what its head and body carry, and the real secret on the egress leg, only there.
 
+mod search;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use bytes::Bytes;
-use ensage_audit::{Alarm, Draft};
-use ensage_creds::{
-    BodySearch, Finding, HostFit, Misuse, PathFit, Scrubber, Site, Slot, Who, egress, examine, mask_json,
-};
+use ensage_creds::{Finding, HostFit, Misuse, PathFit, Patterns, Scrubber, Site, Slot, Who, egress, examine};
 use ensage_policy::judge::{
     CredentialFinding, Fill, Governed, HeadPermit, HostFit as PolicyHost, PathFit as PolicyPath, RouteKind, SiteFit,
 };
@@ -19,16 +16,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use super::body::OutBody;
 use super::exchange::Exchange;
-use super::hold::Held;
 use super::identify::{Conn, Member, Taint};
 use super::reply::Stop;
 use super::request::Target;
-use super::respond::hop_by_hop;
+use super::respond::{Expected, hop_by_hop};
 use super::strip::{drop_stray_mcp, drop_unlisted};
 use crate::gateway::Generation;
 use crate::h1::tell_length;
 use crate::upstream::PoolKey;
 use crate::worker::Ready;
+
+pub(crate) use search::{Search, mask};
 
 /// How each credential of the enclave stands to a request.
 pub(crate) fn sites(policy: &Policy, enclave: &Enclave, target: &Target) -> Vec<SiteFit> {
@@ -136,56 +134,6 @@ pub(crate) fn misplaced(
     }
 }
 
-/// The search that a passing body goes through.
-pub(crate) struct Search {
-    search: BodySearch,
-    shared: Arc<crate::gateway::Shared>,
-    session: Arc<crate::session::Session>,
-    sites: Vec<SiteFit>,
-}
-
-impl Search {
-    pub(crate) fn new(conn: &Conn, member: &Member, sites: &[SiteFit]) -> Self {
-        let (shared, session) = (conn.shared.clone(), member.session.clone());
-        Self { search: BodySearch::new(), shared, session, sites: sites.to_vec() }
-    }
-
-    /// Raises the alarm at once: the exchange may be over, answered before its body was, and recorded as complete.
-    pub(crate) fn alarm(&self, reason: Reason) {
-        let session = Some(self.session.fragment(self.shared.mode_of(&self.session)));
-        let message = Some("a placeholder was found in a body on its way upstream, which was cut");
-        let alarm = Alarm { reason: reason.code(), call: None, session, message };
-        self.shared.metrics.alarm(reason);
-        self.shared.note(Draft::alarm(reason.severity().code(), &alarm));
-    }
-
-    /// Why the placeholder that ends in this chunk is refused.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Option<Reason> {
-        let opening = &self.session.opening;
-        let who = Who { session: *self.session.id.as_bytes(), enclave: &opening.enclave, agent: &opening.agent };
-        let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
-        // No slot is in a body.
-        Some(reason(found.misuse(&self.sites.iter().map(|s| creds_site(s, &[])).collect::<Vec<_>>())))
-    }
-}
-
-/// Overwrites this session's placeholders in the JSON of a governed message (contract section 5): an agent that prints
-/// its environment must not lose its model. Any other placeholder is a misuse.
-pub(crate) fn mask(conn: &Conn, member: &Member, held: &mut Held) -> Result<(Bytes, Option<Arc<str>>), Stop> {
-    let bytes = held.bytes();
-    let mut owned = match bytes.try_into_mut() {
-        Ok(mine) => mine,
-        Err(shared) => bytes::BytesMut::from(&shared[..]),
-    };
-    match mask_json(&mut owned, &who(member), &conn.shared.placeholders, SystemTime::now()) {
-        Ok(masked) => Ok((owned.freeze(), masked.credential)),
-        Err(standing) => Err(Stop::refused(
-            reason(standing.misuse(&[])),
-            "the body carries a placeholder that is not this session's",
-        )),
-    }
-}
-
 /// From whom a request comes, and how each credential of the enclave stands to it.
 pub(super) struct Caller<'a> {
     pub(super) conn: &'a Conn,
@@ -211,6 +159,11 @@ pub(crate) struct ScrubPlan {
 impl ScrubPlan {
     pub(crate) const fn is_governed(&self) -> bool {
         matches!(self.governed, Governed::Governed)
+    }
+
+    /// What must not come back, for whoever scrubs messages.
+    pub(crate) fn patterns(&self) -> Arc<Patterns> {
+        self.ready.as_ref().map_or_else(|| Patterns::new(&[]), |ready| ready.patterns.clone())
     }
 
     pub(crate) fn scrubber(&self) -> Option<Box<Scrubber>> {
@@ -249,6 +202,9 @@ pub(super) fn outbound(
     if !said.is_some_and(|said| authority.is_written(said.as_bytes(), port)) {
         let host = HeaderValue::try_from(authority.written(port));
         headers.insert(header::HOST, host.map_err(|_| Stop::refused(Reason::Internal, "the host cannot be written"))?);
+    }
+    if let Expected::Websocket(asked) = &mut x.expected {
+        asked.goes_on(&mut headers, governed);
     }
     if matches!(governed, Governed::Governed) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

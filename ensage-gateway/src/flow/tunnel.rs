@@ -24,6 +24,7 @@ use super::prefixed::Prefixed;
 use super::reply::{self, Stop};
 use super::streams::streams;
 use super::unseen::{self, Refusal, UNRECOGNIZED_NAME, Use};
+use super::websocket;
 use crate::gate::{Gate, Watch};
 use crate::h1::{self, Incoming};
 use crate::metrics::Leg;
@@ -236,9 +237,15 @@ where
 {
     let (gate, watch) = Gate::requests(io, link.worker.gate_limits(), link.worker.gate_waits());
     let conn = link.conn(via, watch);
-    let service = async |head: &mut Parts, body: Incoming| super::exchange(&conn, head, body).await;
+    let upgraded = websocket::Slot::default();
+    let service =
+        async |head: &mut Parts, body: Incoming| websocket::noted(&upgraded, super::exchange(&conn, head, body).await);
     let served = unless_revoked(&conn, h1::serve(gate, link.presence(), service)).await??;
-    let (mut io, _) = served.io.into_parts();
+    let (mut io, carried) = served.io.into_parts();
+    if let Some(upgraded) = upgraded.take() {
+        Box::pin(websocket::stream(link, &conn, upgraded, io, [served.read, carried])).await;
+        return Some(Use::Something);
+    }
     told(&conn, served.unread, &mut io).await;
     Some(if conn.gate.is_unused() { Use::Nothing } else { Use::Something })
 }
@@ -294,7 +301,7 @@ fn plain(mut answer: Response<ReplyBody>) -> Bytes {
 }
 
 /// Reads and drops what is still coming, bounded; a reset would take the answer away from the client.
-async fn drain<IO: AsyncRead + Unpin>(io: &mut IO) {
+pub(super) async fn drain<IO: AsyncRead + Unpin>(io: &mut IO) {
     let mut sink = vec![0u8; 16 * 1024];
     let mut left = h1::DRAIN_BYTES_MAX;
     let read = async {

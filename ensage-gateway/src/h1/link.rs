@@ -153,6 +153,14 @@ where
         quiet
     }
 
+    /// The stream and what was read of it too early, where the last answer leads out of HTTP; `None` while the request
+    /// is not out.
+    pub(crate) fn into_parts(self) -> Option<(IO, Bytes)> {
+        let origin = Rc::into_inner(self.origin)?.into_inner();
+        let is_out = origin.upload.is_none() && origin.out.is_flushed();
+        is_out.then(|| origin.line.into_parts())
+    }
+
     fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
         self.is_idle() && self.origin.borrow_mut().line.poll_end(cx).is_pending() && self.is_idle()
     }

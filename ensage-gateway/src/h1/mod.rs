@@ -15,6 +15,7 @@ mod chunk;
 mod head;
 mod line;
 mod link;
+mod lookout;
 mod out;
 mod serve;
 
@@ -24,5 +25,6 @@ mod tests;
 pub(crate) use body::{Broken, Feed, Incoming};
 pub(crate) use head::{is_bodyless, write_response};
 pub(crate) use link::{Link, SendError, WORD_WAIT};
+pub(crate) use lookout::{Lookout, Presence};
 pub(crate) use out::tell_length;
-pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, DRIVE_WAIT, Driven, Presence, serve};
+pub(crate) use serve::{DRAIN_BYTES_MAX, DRAIN_WAIT, DRIVE_WAIT, Driven, serve};

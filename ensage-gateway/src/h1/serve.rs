@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use http::header::{CONNECTION, HeaderValue};
-use http::{HeaderMap, Method, Response, Version, request, response};
+use http::{HeaderMap, Method, Response, StatusCode, Version, request, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::body::{Broken, Feed, Incoming};
 use super::head::{self, Persistence, RequestHead, is_bodyless, write_response};
 use super::line::{Content, Line};
+use super::lookout::{Lookout, Presence};
 use super::out::{Framing, Out};
 use crate::bell::Bell;
-use crate::timer::Timer;
 
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -48,7 +48,7 @@ pub(crate) struct Served<IO> {
     pub(crate) unread: bool,
 }
 
-/// Serves requests until either side is done, the stream breaks, a CONNECT is granted, or `service` or an answer's body
+/// Serves requests until either side is done, the stream breaks, a CONNECT or an upgrade is granted, or `service` or an answer's body
 /// fails: then nothing completes what was begun. `service` may take what it needs out of a request's head. A client that
 /// says no more may still listen: `presence` tells.
 pub(crate) async fn serve<IO, S, B, E>(
@@ -61,7 +61,7 @@ where
     S: AsyncFnMut(&mut request::Parts, Incoming) -> Result<Response<B>, E>,
     B: Driven,
 {
-    let client = Rc::new(RefCell::new(Client::new(io, Box::new(presence))));
+    let client = Rc::new(RefCell::new(Client::new(io, Lookout::new(presence))));
     let mut gone = Bell::new();
     let end = loop {
         let mut request = match poll_fn(|cx| client.borrow_mut().poll_request(cx)).await {
@@ -219,15 +219,6 @@ where
     matches!(Box::pin(timeout(DRAIN_WAIT, read)).await, Ok(Some(())))
 }
 
-/// Whether somebody still holds the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    Here,
-    Gone,
-    /// It can't be told: who says no more has left then, and nobody else.
-    Unknown,
-}
-
 struct Client<IO> {
     line: Line<IO>,
     out: Out,
@@ -235,17 +226,8 @@ struct Client<IO> {
     expects: bool,
     /// The head of the answer is written.
     answering: bool,
-    presence: Box<dyn Fn() -> Presence>,
-    /// When a client that says no more, or whose words wait, is looked for again, and how long after the time before.
-    look: Option<(Instant, Duration)>,
-    /// It said that it will say no more.
-    ended: bool,
-    timer: Timer,
+    lookout: Lookout,
 }
-
-/// So soon it is looked for again: the end of a stream may come before its sender has let go of it. Then ever later.
-const LOOK_FIRST: Duration = Duration::from_millis(10);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why no more requests are served.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,17 +238,8 @@ enum End {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
-    fn new(io: IO, presence: Box<dyn Fn() -> Presence>) -> Self {
-        Self {
-            line: Line::new(io),
-            out: Out::default(),
-            expects: false,
-            answering: false,
-            presence,
-            look: None,
-            ended: false,
-            timer: Timer::default(),
-        }
+    fn new(io: IO, lookout: Lookout) -> Self {
+        Self { line: Line::new(io), out: Out::default(), expects: false, answering: false, lookout }
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<RequestHead, End>> {
@@ -275,7 +248,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         self.line.content = request.content;
         self.expects = request.expects;
         self.answering = false;
-        self.look = None;
+        self.lookout.rest();
         Poll::Ready(Ok(request))
     }
 
@@ -284,29 +257,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.line.content == Content::Done {
             ready!(self.line.poll_end(cx));
-            if !std::mem::replace(&mut self.ended, true) {
-                self.look = None;
-            }
+            self.lookout.ended();
         }
-        loop {
-            let next = match self.look {
-                None if self.ended => LOOK_FIRST,
-                None => {
-                    self.look = Some((Instant::now() + LOOK_EVERY, LOOK_EVERY));
-                    continue;
-                }
-                Some((due, waited)) => {
-                    ready!(self.timer.poll(due, cx));
-                    (waited * 2).min(LOOK_EVERY)
-                }
-            };
-            match (self.presence)() {
-                Presence::Gone => return Poll::Ready(()),
-                Presence::Unknown if self.ended => return Poll::Ready(()),
-                Presence::Unknown | Presence::Here => {}
-            }
-            self.look = Some((Instant::now() + next, next));
-        }
+        self.lookout.poll(cx)
     }
 
     /// True once nothing of the request is left to be read, or its client was never told to send it.
@@ -316,7 +269,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
 
     /// Writes the head of an answer. How its body is framed, if there is one, and what follows it.
     fn begin(&mut self, asked: &Asked, head: &mut response::Parts, exact: Option<u64>) -> (Option<Framing>, After) {
-        let tunnel = asked.method == Method::CONNECT && head.status.is_success();
+        let granted = asked.method == Method::CONNECT && head.status.is_success();
+        let tunnel = granted || head.status == StatusCode::SWITCHING_PROTOCOLS;
         let framing = if tunnel || is_bodyless(head.status, &asked.method) {
             None
         } else {

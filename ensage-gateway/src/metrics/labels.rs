@@ -12,12 +12,14 @@ pub(crate) enum CallType {
     Llm,
     /// TLS that passes unread.
     Tunnel,
+    /// A WebSocket, or what asks for one.
+    Websocket,
     /// A CONNECT that is refused, or whose client refuses our certificate.
     Connect,
 }
 
 impl CallType {
-    pub(super) const ALL: [Self; 5] = [Self::Http, Self::Mcp, Self::Llm, Self::Tunnel, Self::Connect];
+    pub(super) const ALL: [Self; 6] = [Self::Http, Self::Mcp, Self::Llm, Self::Tunnel, Self::Websocket, Self::Connect];
 
     /// The stable name.
     pub(crate) const fn code(self) -> &'static str {
@@ -26,6 +28,7 @@ impl CallType {
             Self::Mcp => "mcp",
             Self::Llm => "llm",
             Self::Tunnel => "tunnel",
+            Self::Websocket => "websocket",
             Self::Connect => "connect",
         }
     }

@@ -10,7 +10,7 @@ mod verify;
 
 pub use crl::CrlError;
 pub(crate) use crl::checked;
-pub(crate) use dial::Dialer;
+pub(crate) use dial::{Dialer, OriginIo};
 pub(crate) use fault::Fault;
 pub(crate) use pool::{Lane, Lease, Pool, PoolKey, Shared, Single};
 pub use verify::SetupError;

@@ -7,7 +7,7 @@ use super::credential::CredentialFinding;
 use super::denial::{Denial, Step, Taken, Verdict};
 use super::tunnel::Unseen;
 use super::url::Url;
-use super::{HeadFacts, Trial};
+use super::{HeadFacts, Trial, Upgrade};
 use crate::authority::Authority;
 use crate::model::{Enclave, Mode, Policy, Rule, Scheme};
 use crate::path::RequestPath;
@@ -102,7 +102,7 @@ fn head(trial: &mut Trial<'_>, url: &Url, method: &str, credential: &mut Option<
         method,
         path: &url.path,
         query: url.query.as_deref(),
-        upgrade: false,
+        upgrade: Upgrade::Stay,
         finding: &CredentialFinding::Bare,
     })?;
     *credential = route.credential().cloned();

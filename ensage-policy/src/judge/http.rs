@@ -31,7 +31,8 @@ pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
         }
         let reached = reach(rule, asked);
         if reached == Reached::All {
-            return Found::open(RouteKind::Http, Entry::Http(at), &rule.rule);
+            let found = Found::open(RouteKind::Http, Entry::Http(at), &rule.rule);
+            return Found { websocket: rule.websocket, ..found };
         }
         if reached == Reached::Path && asked.path.doubt().is_some() {
             doubted = doubted.or(Some(rule));
@@ -41,7 +42,11 @@ pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
         }
     }
     let nothing = list(enclave);
-    let shut = |method, path, classify| Found { kind: RouteKind::Unlisted, entry: Entry::None, method, path, classify };
+    let websocket = furthest.is_some_and(|(_, rule)| rule.websocket);
+    let shut = |method, path, classify| {
+        let (kind, entry) = (RouteKind::Unlisted, Entry::None);
+        Found { kind, entry, method, path, classify, websocket }
+    };
     let fine = || Ok(Cow::Owned(nothing.clone()));
     if let (Some(doubt), Some(rule)) = (asked.path.doubt(), doubted) {
         return shut(fine(), Err(Denial::new(Reason::AmbiguousPath, doubt.to_string()).by(&rule.rule)), fine());

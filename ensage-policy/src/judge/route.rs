@@ -223,12 +223,14 @@ pub(super) struct Found<'e> {
     pub(super) method: Result<Cow<'e, Rule>, Denial>,
     pub(super) path: Result<Cow<'e, Rule>, Denial>,
     pub(super) classify: Result<Cow<'e, Rule>, Denial>,
+    /// Whether the entry, or the `http` rule that comes nearest to one, lets a WebSocket pass.
+    pub(super) websocket: bool,
 }
 
 impl<'e> Found<'e> {
     pub(super) fn open(kind: RouteKind, entry: Entry, rule: &'e Rule) -> Self {
         let rule = Cow::Borrowed(rule);
-        Self { kind, entry, method: Ok(rule.clone()), path: Ok(rule.clone()), classify: Ok(rule) }
+        Self { kind, entry, method: Ok(rule.clone()), path: Ok(rule.clone()), classify: Ok(rule), websocket: false }
     }
 }
 

@@ -9,7 +9,7 @@ mod who;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CredentialFinding, Denial, HeadFacts, HeadPermit, Route, Trial, Url};
+use super::{CredentialFinding, Denial, HeadFacts, HeadPermit, Route, Trial, Upgrade, Url};
 use crate::config::{Env, load};
 use crate::model::{Enclave, Mode, Policy};
 
@@ -55,6 +55,12 @@ host = "both.test"
 [[enclave.a.http]]
 host = "injected.test"
 credential = "injected"
+
+[[enclave.a.http]]
+host = "ws.test"
+methods = ["GET"]
+paths = ["/ws/**"]
+websocket = true
 
 [enclave.a.llm.anthropic]
 api = "anthropic"
@@ -137,7 +143,7 @@ fn head(trial: &mut Trial<'_>, asked: &str, finding: &CredentialFinding) -> Resu
         method,
         path: &url.path,
         query: url.query.as_deref(),
-        upgrade: false,
+        upgrade: Upgrade::Stay,
         finding,
     })
 }

@@ -28,4 +28,5 @@ mod tunnel;
 mod unix;
 mod unseen;
 mod upstream;
+mod websocket;
 mod who;

@@ -14,8 +14,9 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::{Failed, Feeder, Wire, fed, local, settle, whole};
+use crate::h1::Presence;
 use crate::h1::body::Broken;
-use crate::h1::serve::{Presence, Served, serve};
+use crate::h1::serve::{Served, serve};
 use crate::h1::{Driven, Incoming};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{Failed, Wire, fed, local, settle, whole};
 use crate::h1::Incoming;
-use crate::h1::serve::{Presence, serve};
+use crate::h1::Presence;
+use crate::h1::serve::serve;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 

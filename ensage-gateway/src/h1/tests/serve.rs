@@ -12,7 +12,8 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::{Failed, Fed, Wire, fed, local, settle, whole};
 use crate::h1::Incoming;
-use crate::h1::serve::{Presence, Served, serve};
+use crate::h1::Presence;
+use crate::h1::serve::{Served, serve};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 

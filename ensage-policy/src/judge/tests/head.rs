@@ -113,32 +113,63 @@ fn e6_an_llm_entry_opens_its_api_alone() {
     check("POST https://bare-llm.test/v1/files", "deny llm_path_not_allowed enclave.a.http");
 }
 
-#[test]
-fn an_upgrade_is_refused_in_every_mode() {
+/// What a head with this Upgrade comes to: `told`, and the steps that refused.
+fn upgraded(mode: Mode, asked: &str, upgrade: Upgrade) -> (String, Vec<Step>) {
     let policy = policy();
-    for (url, rule) in [
-        ("https://x.open.test/ws", "enclave.a.http[2]"),
-        ("https://llm.test/v1/messages", "enclave.a.llm.anthropic"),
-        ("https://mcp.test/mcp", "enclave.a.mcp.git"),
-        ("https://api.test/", "enclave.a.http"),
+    let (method, url) = asked.split_once(' ').unwrap();
+    let url = Url::parse(url).unwrap();
+    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+    let facts = HeadFacts {
+        authority: &url.authority,
+        scheme: url.scheme,
+        method,
+        path: &url.path,
+        query: None,
+        upgrade,
+        finding: &CredentialFinding::Bare,
+    };
+    let route = trial.head(&facts);
+    let refusing = |taken: &&Taken<'_>| taken.verdict == Verdict::Deny;
+    let steps = trial.steps().iter().filter(refusing).map(|taken| taken.step).collect();
+    let permit = route.and_then(|route| trial.permit(route, &CredentialFinding::Bare));
+    (told(&permit), steps)
+}
+
+#[test]
+fn b5_a_websocket_needs_an_entry_that_says_so() {
+    let enforce = |asked: &str| upgraded(Mode::Enforce, asked, Upgrade::Websocket);
+    assert_eq!(enforce("GET https://ws.test/ws/a"), ("allow http enclave.a.http[9]".to_owned(), vec![]));
+    // The entry lets a WebSocket pass, but not everywhere: that is said by the step that knows.
+    let path = "deny path_not_allowed enclave.a.http[9].paths".to_owned();
+    assert_eq!(enforce("GET https://ws.test/other"), (path, vec![Step::Path]));
+    for (asked, rule) in [
+        ("GET https://x.open.test/ws", "enclave.a.http[2]"),
+        ("GET https://llm.test/v1/models", "enclave.a.llm.anthropic"),
+        ("GET https://mcp.test/mcp", "enclave.a.mcp.git"),
+        ("DELETE https://api.test/", "enclave.a.http"),
     ] {
-        for mode in [Mode::Enforce, Mode::Observe] {
-            let url = Url::parse(url).unwrap();
-            let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
-            let facts = HeadFacts {
-                authority: &url.authority,
-                scheme: url.scheme,
-                method: "POST",
-                path: &url.path,
-                query: None,
-                upgrade: true,
-                finding: &CredentialFinding::Bare,
-            };
-            let denial = trial.head(&facts).unwrap_err();
-            assert_eq!(denial.reason, Reason::WebsocketNotAllowed);
-            let last = trial.steps().last().unwrap();
-            assert_eq!((last.step, last.verdict), (Step::Protocol, Verdict::Deny));
-            assert_eq!(&*denial.rule.unwrap().path, rule);
+        let (told, steps) = enforce(asked);
+        assert_eq!(told, format!("deny websocket_not_allowed {rule}"), "{asked}");
+        assert_eq!(steps, [Step::Protocol], "{asked}");
+        // Observe lets it pass, but no entry lends it a reader or a secret.
+        let (told, steps) = upgraded(Mode::Observe, asked, Upgrade::Websocket);
+        assert_eq!(told, format!("would websocket_not_allowed {rule}"), "{asked}");
+        assert_eq!(steps.first(), Some(&Step::Protocol), "{asked}");
+    }
+}
+
+#[test]
+fn b7_other_upgrades_and_malformed_ones_are_refused_in_every_mode() {
+    for mode in [Mode::Enforce, Mode::Observe] {
+        for url in ["https://ws.test/ws/a", "https://x.open.test/ws"] {
+            let asked = format!("GET {url}");
+            let (told, steps) = upgraded(mode, &asked, Upgrade::Other);
+            assert!(told.starts_with("deny websocket_not_allowed "), "{mode:?} {url}: {told}");
+            assert_eq!(steps, [Step::Protocol]);
+            let (told, _) = upgraded(mode, &asked, Upgrade::Malformed("no key"));
+            let hidden = mode == Mode::Enforce && !url.contains("ws.test");
+            let reason = if hidden { "deny websocket_not_allowed " } else { "deny malformed_request " };
+            assert!(told.starts_with(reason), "{mode:?} {url}: {told}");
         }
     }
 }

@@ -1,0 +1,140 @@
+//! What an answer's body goes through.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ensage_creds::Scrubber;
+use ensage_mcp::Revision;
+use ensage_mcp::filter::ResponseFilter;
+use ensage_mcp::llm::anthropic::{Observer, Seen};
+use http::HeaderMap;
+
+use crate::flow::body::Cut;
+use crate::flow::hold::Share;
+use crate::flow::scan::McpSessions;
+use crate::gate::trailer_passes;
+
+/// Tells which tools are listed.
+pub(crate) type Allow = Box<dyn Fn(&str) -> bool>;
+pub(super) type Filter = ResponseFilter<Allow>;
+
+/// What an answer's body goes through, in this order: filter, watch, scrub.
+#[derive(Default)]
+pub(crate) struct Stages {
+    pub(super) filter: Option<Box<Filter>>,
+    /// What the filter of a JSON answer holds: nothing of it goes before its end.
+    pub(super) held: Option<Share>,
+    pub(super) observer: Option<Box<Observer>>,
+    pub(super) scrub: Option<Box<Scrubber>>,
+    /// Where the revision that a server agrees on is remembered.
+    pub(super) mcp: Option<(Rc<McpSessions>, Arc<str>)>,
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Stages {
+    /// Nothing may change a byte, so the length is what upstream said.
+    pub(super) fn keep_length(&self) -> bool {
+        self.filter.is_none() && self.scrub.is_none()
+    }
+
+    /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
+    pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
+        let seen = out.len();
+        let data = match &mut self.filter {
+            None => data,
+            Some(filter) => {
+                if self.held.as_mut().is_some_and(|held| !held.grow(data.len())) {
+                    return Err(Cut::Response);
+                }
+                self.buffer.clear();
+                let fed = filter.feed(&data, &mut self.buffer);
+                learn(&self.mcp, filter.seen().protocol_version.as_deref());
+                // What the filter left for the agent goes out even where the rest does not: in a stream that is the
+                // error of its request. The failure itself is met again with the next bytes.
+                if fed.is_err() && self.buffer.is_empty() {
+                    return Err(Cut::Response);
+                }
+                Bytes::copy_from_slice(&self.buffer)
+            }
+        };
+        self.scrub(data, out);
+        self.observe(out.get(seen..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Watches what the agent gets, not what the upstream said: a reflected secret must not get into a record either.
+    fn observe(&mut self, passed: &[Bytes]) {
+        if let Some(observer) = &mut self.observer {
+            for data in passed {
+                observer.feed(data);
+            }
+        }
+    }
+
+    fn scrub(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
+        if data.is_empty() {
+            return;
+        }
+        match &mut self.scrub {
+            None => out.push(data),
+            Some(scrub) => {
+                if scrub.clean(&data) {
+                    out.push(data);
+                    return;
+                }
+                self.buffer.clear();
+                scrub.feed(&data, &mut self.buffer);
+                if !self.buffer.is_empty() {
+                    out.push(Bytes::copy_from_slice(&self.buffer));
+                }
+            }
+        }
+    }
+
+    /// The upstream's body is complete: what was held back goes out.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Cut> {
+        let seen = out.len();
+        if let Some(filter) = self.filter.take() {
+            let mut rest = Vec::new();
+            let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
+            learn(&self.mcp, summary.protocol_version.as_deref());
+            self.scrub(rest.into(), out);
+        }
+        if let Some(scrub) = &mut self.scrub {
+            let mut rest = Vec::new();
+            scrub.finish(&mut rest);
+            if !rest.is_empty() {
+                out.push(rest.into());
+            }
+        }
+        self.observe(out.get(seen..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Trailers pass, except fields of framing, routing and credentials.
+    pub(crate) fn trailers(&mut self, trailers: HeaderMap) -> HeaderMap {
+        let mut kept = HeaderMap::new();
+        for (name, value) in &trailers {
+            if trailer_passes(name) {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        if let Some(scrub) = &mut self.scrub {
+            scrub.scrub_headers(&mut kept);
+        }
+        kept
+    }
+
+    /// Reflections replaced, and what the answer said.
+    pub(crate) fn summary(&mut self) -> (u64, Option<Seen>) {
+        let scrubbed = self.scrub.as_ref().map_or(0, |s| s.count() as u64);
+        (scrubbed, self.observer.take().map(|o| o.finish()))
+    }
+}
+
+fn learn(room: &Option<(Rc<McpSessions>, Arc<str>)>, version: Option<&str>) {
+    if let (Some((sessions, server)), Some(revision)) = (room, version.and_then(Revision::parse)) {
+        sessions.learn(server, None, Some(revision));
+    }
+}
