@@ -128,6 +128,11 @@ impl Lane {
         self.ended
     }
 
+    /// Nothing more comes.
+    pub(super) const fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// True if a frame of ours may stand behind all that may go.
     pub(super) fn is_between(&self) -> bool {
         match &self.way {

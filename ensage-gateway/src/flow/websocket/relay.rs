@@ -121,7 +121,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Relay<IO> {
                 break;
             }
             if ready!(self.up.poll_fill(&mut self.client, cx)).is_err() {
-                return Poll::Ready(Err(Finish::Gone(Side::Client)));
+                // Whether it has left, or says no more, is not told by how its stream ends.
+                self.up.end();
             }
             self.up.take().map_err(|stop| match stop {
                 Stop::Broken(broken) => Finish::Broken(Side::Client, broken.0),

@@ -1,5 +1,8 @@
-//! What may become a WebSocket.
+//! What may become a WebSocket, and what answer makes one.
 
+use ensage_tests::ok;
+
+use super::super::lab::{KEYED, has, reason, reasons};
 use super::*;
 
 #[test]
@@ -10,6 +13,8 @@ fn a_websocket_passes_where_its_entry_says_so() {
         let mut raw = sea.open(host, &lines);
         raw.send(&masked(TEXT, "hello"));
         assert_eq!(text(&mut raw), "hello");
+        let running = ensage_tests::until("the call", || sea.lab.rig.calls().pop());
+        assert_eq!((&running["type"], &running["open"]), (&"websocket".into(), &true.into()), "{running}");
         raw.send(&masked(PING, "p"));
         let pong = raw.frame().unwrap().unwrap();
         assert_eq!((pong.first, pong.text()), (PONG, "p".to_owned()));
@@ -18,6 +23,7 @@ fn a_websocket_passes_where_its_entry_says_so() {
         assert!(got.starts_with("GET /ws?x=1 HTTP/1.1\r\n"), "{got}");
         assert_eq!(got.contains(&sea.lab.secret), host == "api.test", "{got}");
         assert!(!got.contains(&sea.lab.placeholder), "{got}");
+        assert!(got.contains("connection: Upgrade\r\n") && !got.contains("keep-alive"), "{got}");
         let record = sea.record();
         assert_eq!(
             (&record["type"], &record["decision"], &record["outcome"]),
@@ -29,4 +35,188 @@ fn a_websocket_passes_where_its_entry_says_so() {
         assert_eq!((&record["bytes"]["up"], &record["bytes"]["down"]), (&up.into(), &down.into()), "{record}");
         sea.lab.assert_sealed();
     }
+}
+
+#[test]
+fn b5_no_websocket_without_an_entry_that_says_so() {
+    let sea = Sea::new(echo);
+    let answer = sea.ask("shut.test", "").answer();
+    assert_eq!((answer.status, answer.told()), (403, Some("websocket_not_allowed")), "{}", answer.head);
+    assert!(answer.text().contains("websocket = true"), "{}", answer.text());
+    let record = sea.record();
+    assert_eq!((&record["type"], &record["rule"]), (&"websocket".into(), &"enclave.lab.http[2]".into()), "{record}");
+    assert_eq!(sea.origin.connections(), 0);
+}
+
+#[test]
+fn observe_lets_a_websocket_pass_and_puts_no_secret_into_it() {
+    let config = lab(&format!("{KEYED}inject = true\n")).gateway("mode = \"observe\"");
+    let sea = Sea::with(config, echo);
+    let mut raw = sea.open("api.test", "");
+    raw.send(&masked(TEXT, "seen"));
+    assert_eq!(text(&mut raw), "seen");
+    close(&mut raw);
+    let record = sea.record();
+    assert_eq!(
+        (&record["decision"], &record["would"], &record["reason"], &record["outcome"]),
+        (&"allow".into(), &"deny".into(), &"websocket_not_allowed".into(), &"complete".into()),
+        "{record}"
+    );
+    assert!(!has(sea.origin.text().as_bytes(), sea.lab.secret.as_bytes()));
+}
+
+#[test]
+fn b7_what_is_no_handshake_goes_nowhere() {
+    let sea = Sea::new(echo);
+    let good = upgrade("other.test", "");
+    let mut asked = Vec::new();
+    for (from, to, status) in [
+        ("Upgrade: websocket", "Upgrade: h2c", 403),
+        ("Upgrade: websocket", "Upgrade: websocket, h2c", 403),
+        ("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: websocket", 403),
+        ("GET ", "POST ", 400),
+        ("keep-alive, Upgrade", "keep-alive", 400),
+        ("-Version: 13", "-Version: 8", 400),
+        ("-Version: 13", "-Version: 13\r\nSec-WebSocket-Version: 13", 400),
+        (KEY, "dG9vIHNob3J0", 400),
+        ("Sec-WebSocket-Key", "X-Key", 400),
+        ("Connection", "Content-Length: 3\r\nConnection", 400),
+        ("Connection", "Transfer-Encoding: chunked\r\nConnection", 400),
+    ] {
+        let head = good.replacen(from, to, 1);
+        assert_ne!(head, good, "{from}");
+        let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, "other.test:443");
+        raw.send(head.as_bytes());
+        let answer = raw.answer();
+        let reason = if status == 403 { "websocket_not_allowed" } else { "malformed_request" };
+        assert_eq!((answer.status, answer.told()), (status, Some(reason)), "{head}");
+        asked.push(reason);
+    }
+    assert_eq!(reasons(&sea.lab.rig), asked);
+    assert_eq!(sea.origin.connections(), 0);
+}
+
+#[test]
+fn b6_a_101_that_is_not_the_answer_to_this_key_makes_no_websocket() {
+    let bad = [
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+        "Upgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: OK\r\n",
+        "Upgrade: websocket\r\nSec-WebSocket-Accept: OK\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: OK\r\nSec-WebSocket-Accept: OK\r\n",
+        // An extension that was never offered, or was struck.
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: OK\r\nSec-WebSocket-Extensions: x\r\n",
+    ];
+    for fields in bad {
+        let fields = fields.replace("OK", ACCEPT);
+        let told = if fields.contains("Extensions") { "response_refused" } else { "upstream_protocol" };
+        for host in ["other.test", "api.test"] {
+            let (head, early) = (format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n"), plain(TEXT, "early"));
+            let sea = Sea::new(move |link| {
+                link.request()?;
+                link.write(&[head.as_bytes(), &early].concat())?;
+                while !link.some()?.is_empty() {}
+                Ok(())
+            });
+            let offer = if host == "api.test" { "Sec-WebSocket-Extensions: x\r\n" } else { "" };
+            let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, &format!("{host}:443"));
+            raw.send(&[upgrade(host, offer).as_bytes(), &masked(TEXT, "unsaid")].concat());
+            let answer = raw.answer();
+            assert_eq!((answer.status, answer.told()), (502, Some(told)), "{fields}");
+            assert!(!has(&raw.rest(), b"early"));
+            let record = &sea.lab.rig.calls()[0];
+            assert_eq!((reason(record).as_str(), &record["outcome"]), (told, &"upstream_failed".into()), "{record}");
+            assert_eq!(sea.origin.text().matches("\r\n\r\n").count(), 1);
+            assert!(sea.origin.text().ends_with("\r\n\r\n"), "frames went up: {}", sea.origin.text());
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_refuses_answers_like_any_other() {
+    let sea = Sea::new(|link| {
+        while let Some(request) = link.request()? {
+            match request.line().contains("/ws") {
+                true => link.write(b"HTTP/1.1 401 No\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nnope")?,
+                false => link.write(&ok("next"))?,
+            }
+        }
+        Ok(())
+    });
+    for host in ["other.test", "api.test"] {
+        let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, &format!("{host}:443"));
+        // What is behind it is a request again, judged like any (B4).
+        let next = format!("GET /next HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        raw.send(format!("{}{next}", upgrade(host, "")).as_bytes());
+        let answer = raw.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (401, "nope"), "{}", answer.head);
+        assert_eq!(raw.answer().text(), "next");
+    }
+    assert_eq!(sea.origin.connections(), 2, "the connection is kept");
+    let calls = sea.lab.rig.calls();
+    assert_eq!(calls.len(), 4);
+    let first = &calls[0];
+    assert_eq!((&first["type"], &first["outcome"]), (&"websocket".into(), &"complete".into()), "{first}");
+    assert_eq!((&first["http"]["response"]["status_code"], &calls[1]["type"]), (&401.into(), &"http".into()));
+}
+
+#[test]
+fn b4_nothing_that_comes_too_early_is_lost_or_goes_too_early() {
+    for host in ["other.test", "api.test"] {
+        let sea = Sea::new(|link| {
+            let request = link.request()?.unwrap();
+            assert!(request.field("upgrade").is_some());
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n";
+            let head = format!("{head}Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
+            link.write(&[head.as_bytes(), &plain(TEXT, "first "), &plain(TEXT, "words")[..4]].concat())?;
+            link.write(&plain(TEXT, "words")[4..])?;
+            while let Some(frame) = link.frame()? {
+                link.write(&plain(frame.first, &frame.payload))?;
+                if frame.first == CLOSE {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, &format!("{host}:443"));
+        let early = [masked(TEXT, "too"), masked(TEXT, "early")].concat();
+        raw.send(&[upgrade(host, "").as_bytes(), &early[..13]].concat());
+        raw.send(&early[13..]);
+        assert_eq!(raw.answer_head().unwrap().unwrap().status, 101);
+        for said in ["first ", "words", "too", "early"] {
+            assert_eq!(text(&mut raw), said);
+        }
+        close(&mut raw);
+        assert_eq!(sea.record()["outcome"], "complete");
+    }
+}
+
+#[test]
+fn an_extension_is_offered_only_where_nobody_reads_the_frames() {
+    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let sea = Sea::new(|link| {
+        let request = link.upgrade("")?;
+        let offered = request.field("sec-websocket-extensions").unwrap_or("none").to_owned();
+        link.write(&plain(TEXT, offered))?;
+        link.write(&plain(CLOSE, ""))
+    });
+    let mut raw = sea.open("api.test", OFFER);
+    assert_eq!(text(&mut raw), "none");
+    let mut raw = sea.open("other.test", OFFER);
+    assert_eq!(text(&mut raw), "permessage-deflate; client_max_window_bits");
+    // Agreed on, it makes frames that are none of ours to read.
+    let sea = Sea::new(|link| {
+        link.upgrade("Sec-WebSocket-Extensions: permessage-deflate\r\n")?;
+        while let Some(frame) = link.frame()? {
+            link.write(&plain(frame.first, &frame.payload))?;
+        }
+        Ok(())
+    });
+    let mut raw = sea.open("other.test", OFFER);
+    for first in [0xc1, 0xf3] {
+        raw.send(&masked(first, "packed"));
+        let frame = raw.frame().unwrap().unwrap();
+        assert_eq!((frame.first, frame.text()), (first, "packed".to_owned()));
+    }
+    close(&mut raw);
 }

@@ -1,10 +1,12 @@
 //! WebSocket: what may become one, what passes in it, and how it ends.
 
+mod ends;
+mod frames;
 mod handshake;
 
 use std::io;
 
-use ensage_tests::frames::{self, ACCEPT, CLOSE, Frame, KEY, PING, PONG, TEXT, masked, plain};
+use ensage_tests::frames::{ACCEPT, BINARY, CLOSE, Frame, KEY, PING, PONG, TEXT, masked, plain, status};
 use ensage_tests::{Config, Link, Origin, Raw};
 use serde_json::Value;
 
@@ -101,7 +103,7 @@ fn echo(link: &mut Link) -> io::Result<()> {
 
 /// Ends a WebSocket in order.
 fn close(raw: &mut Raw) {
-    raw.send(&masked(CLOSE, frames::status(1000, "bye")));
+    raw.send(&masked(CLOSE, status(1000, "bye")));
     let frame = raw.frame().unwrap().unwrap();
     assert_eq!(frame.status(), Some((1000, "bye".to_owned())));
     assert_eq!(raw.frame().unwrap(), None);
