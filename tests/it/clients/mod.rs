@@ -12,3 +12,4 @@ mod registry;
 mod servers;
 mod shell;
 mod trust;
+mod websocket;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli::home::{Home, start};
 
 /// The folder that `tests/clients/install` fills.
-fn clients() -> PathBuf {
+pub(super) fn clients() -> PathBuf {
     let named = std::env::var_os("ENSAGE_CLIENTS").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients"))
 }
@@ -96,6 +96,18 @@ impl Server {
         let mut command = Command::new("node");
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/servers/mcp_lab.mjs"));
         command.env("ENSAGE_CLIENTS", clients()).args(["0", "--require-token", token]).arg("--log").arg(&log);
+        command.arg("--tls-cert").arg(&tls.cert).arg("--tls-key").arg(&tls.key);
+        Some(Self::start(&mut command, log))
+    }
+
+    /// A WebSocket server on a package of Python or Node.
+    pub(super) fn websocket(home: &Home, tls: &Tls, script: &str) -> Option<Self> {
+        let log = home.path("ws.log");
+        let in_node = script.ends_with(".mjs");
+        there(clients().join("node/node_modules/ws"))?;
+        let mut command = Command::new(if in_node { "node".into() } else { python()? });
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/servers").join(script));
+        command.env("ENSAGE_CLIENTS", clients()).arg("0").arg("--log").arg(&log);
         command.arg("--tls-cert").arg(&tls.cert).arg("--tls-key").arg(&tls.key);
         Some(Self::start(&mut command, log))
     }
