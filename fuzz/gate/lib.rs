@@ -1,4 +1,5 @@
-//! The head gate of `ensage-gateway` and the engine behind it, their sources as they are, and a connection to drive both.
+//! The head gate of `ensage-gateway`, the engine behind it and its WebSocket frames, their sources as they are, and a
+//! connection to drive the first two.
 #![forbid(unsafe_code)]
 
 #[path = "../../ensage-gateway/src/bell.rs"]
@@ -11,3 +12,5 @@ pub mod gate;
 mod h1;
 #[path = "../../ensage-gateway/src/timer.rs"]
 mod timer;
+#[path = "../../ensage-gateway/src/ws/mod.rs"]
+pub mod ws;

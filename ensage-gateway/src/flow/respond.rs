@@ -219,16 +219,9 @@ impl Prepared {
         x: Box<Exchange>,
     ) -> Result<Response<ReplyBody>, (Box<Exchange>, Stop)> {
         let Self { head, mut stages, loan, rest } = *self;
-        let rest = match rest {
-            Rest::Websocket(upgraded) => {
-                x.count_overhead();
-                return Ok(Response::from_parts(head, ReplyBody::Upgraded(Some((x, upgraded)))));
-            }
-            rest => rest,
-        };
-        let mut end = EndGuard::new(x, loan);
         let body = match rest {
             Rest::Whole(all) => {
+                let mut end = EndGuard::new(x, loan);
                 end.down(all.len() as u64);
                 if end.complete_whole(&mut stages).await.is_err() {
                     let lost =
@@ -240,11 +233,14 @@ impl Prepared {
                 let exact = if told { Exact::Told } else { Exact::Untold };
                 ReplyBody::whole(all, exact)
             }
-            // Taken above.
-            Rest::Websocket(_) => ReplyBody::whole(Bytes::new(), Exact::Told),
             Rest::Stream { body, first, left } => {
+                let end = EndGuard::new(x, loan);
                 end.begun();
                 ReplyBody::Stream(Box::new(Stream::new(body, stages, end, first, left)))
+            }
+            Rest::Websocket(upgraded) => {
+                x.count_overhead();
+                ReplyBody::Upgraded(Some((x, upgraded)))
             }
         };
         Ok(Response::from_parts(head, body))

@@ -72,10 +72,13 @@ impl Watchman {
     /// Returns when the running call may no longer run: it is judged again after each change.
     pub(crate) async fn revoked(&self, member: &Member, shared: &Shared) {
         let mut changes = member.session.changes();
-        while changes.changed().await.is_ok() {
+        loop {
             if self.judge_again(shared).is_err() {
                 self.revoked.set(true);
                 return;
+            }
+            if changes.changed().await.is_err() {
+                break;
             }
         }
         std::future::pending::<()>().await;

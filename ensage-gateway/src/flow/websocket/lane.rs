@@ -35,6 +35,8 @@ pub(super) struct Lane {
     /// Bytes were read that nobody has looked at.
     fresh: bool,
     ended: bool,
+    /// It has broken off behind what was read.
+    failed: Option<io::Error>,
     /// Bytes that may go on, or might.
     passed: u64,
     /// Secrets that were replaced, as far as that was told.
@@ -64,6 +66,7 @@ impl Lane {
             busy: false,
             fresh: false,
             ended: false,
+            failed: None,
             passed: 0,
             replaced: 0,
         }
@@ -133,6 +136,11 @@ impl Lane {
         self.ended = true;
     }
 
+    /// True while something waits to be sent, and nothing is read.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.free > 0 || self.unflushed || !self.out.is_empty()
+    }
+
     /// True if a frame of ours may stand behind all that may go.
     pub(super) fn is_between(&self) -> bool {
         match &self.way {
@@ -165,6 +173,8 @@ impl Lane {
                 }
             };
             if next.is_empty() {
+                // Its room is seldom needed again.
+                self.out = BytesMut::new();
                 break;
             }
             let written = ready!(to.as_mut().poll_write(cx, next))?;
@@ -196,6 +206,9 @@ impl Lane {
         if std::mem::take(&mut self.fresh) {
             return Poll::Ready(Ok(()));
         }
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = self.read.len();
         while !self.ended && self.read.len() < HELD_BYTES_MAX {
             let room = self.read.capacity().saturating_sub(self.read.len());
@@ -207,6 +220,11 @@ impl Lane {
             match Pin::new(&mut pin!(from.read_buf(&mut self.read))).poll(cx) {
                 Poll::Ready(Ok(0)) => self.ended = true,
                 Poll::Ready(Ok(come)) => self.busy |= come == room,
+                Poll::Ready(Err(error)) if self.read.len() > before => {
+                    // What came before it goes first.
+                    self.failed = Some(error);
+                    break;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending if self.read.len() > before => break,
                 Poll::Pending => {

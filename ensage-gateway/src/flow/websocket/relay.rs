@@ -106,13 +106,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Relay<IO> {
         {
             return Poll::Ready(Finish::Over);
         }
-        self.lookout.poll(cx).map(|()| Finish::Gone(Side::Client))
+        if self.up.has_ended() || self.up.is_blocked() {
+            // The end of its stream has come, or can't be seen.
+            return self.lookout.poll(cx).map(|()| Finish::Gone(Side::Client));
+        }
+        Poll::Pending
     }
 
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Finish>> {
         while !self.up_over {
             if ready!(self.up.poll_send(Pin::new(&mut self.origin), cx)).is_err() {
-                return Poll::Ready(Err(Finish::Gone(Side::Upstream)));
+                // It hears no more. What it has said still comes.
+                self.up_over = true;
+                self.due.get_or_insert_with(|| Instant::now() + LINGER);
+                break;
             }
             if self.up.has_ended() {
                 let _ = ready!(Pin::new(&mut self.origin).poll_shutdown(cx));
@@ -218,10 +225,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Relay<IO> {
 
     /// The last word, to whom it may be said: nothing can stand within a frame, nor behind a close frame.
     async fn tell(self, finish: Finish, word: Option<(u16, &str)>) {
-        let Self { mut client, mut origin, mut up, mut down, down_over, .. } = self;
+        let Self { x, mut client, mut origin, mut up, mut down, up_over, down_over, .. } = self;
+        drop(x);
         if let (Finish::Broken(..), Some((status, rule))) = (finish, word)
             && up.is_between()
             && !up.has_closed()
+            && !up_over
         {
             let mut frame = Vec::new();
             let mut key = [0; 4];

@@ -38,6 +38,33 @@ fn a_websocket_passes_where_its_entry_says_so() {
 }
 
 #[test]
+fn a_websocket_passes_without_tls_too() {
+    let rig = rig();
+    let origin = Origin::start(None, echo);
+    let entry = "[[enclave.lab.http]]\nhost = \"plain.test:80\"\nscheme = \"http\"\nwebsocket = true\n";
+    let config = lab(&format!("{entry}{ENTRIES}")).resolve("plain.test:80", origin.address());
+    let sea = Sea { lab: Keyed::start(rig, &config), origin };
+    let gateway = sea.lab.gateway.address();
+    let asked = upgrade("plain.test", "");
+    let mut tunnel = Raw::open(gateway);
+    assert_eq!(tunnel.connect("plain.test:80", "").status, 200);
+    for (mut raw, asked) in
+        [(tunnel, asked.clone()), (Raw::open(gateway), asked.replacen(" /ws", " http://plain.test/ws", 1))]
+    {
+        raw.send(&[asked.as_bytes(), &masked(TEXT, "early")].concat());
+        assert_eq!(raw.answer_head().unwrap().unwrap().status, 101);
+        assert_eq!(text(&mut raw), "early");
+        close(&mut raw);
+    }
+    let calls = ensage_tests::until("both ends", || {
+        let calls = sea.lab.rig.calls();
+        calls.iter().all(|call| call.get("open").is_none()).then_some(calls)
+    });
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|call| call["outcome"] == "complete" && call["url"]["scheme"] == "http"), "{calls:#?}");
+}
+
+#[test]
 fn b5_no_websocket_without_an_entry_that_says_so() {
     let sea = Sea::new(echo);
     let answer = sea.ask("shut.test", "").answer();
