@@ -40,21 +40,22 @@ import os
 from websockets.sync.client import connect
 from websockets.exceptions import ConnectionClosed
 key = os.environ['LAB_TOKEN']
+patient = {'open_timeout': 100, 'close_timeout': 100, 'ping_interval': None}
 big = bytes(range(256)) * 3000
 for host, headers in [('api', {'authorization': 'Bearer ' + key}), ('open', {})]:
-    with connect(f'wss://{host}.lab.test/talk', additional_headers=headers, max_size=None, close_timeout=20) as s:
+    with connect(f'wss://{host}.lab.test/talk', additional_headers=headers, max_size=None, **patient) as s:
         s.send('hello'); assert s.recv() == 'hello'
         s.send(iter(['in ', 'frag', 'ments'])); assert s.recv() == 'in fragments'
         s.send(big); assert s.recv() == big
-        assert s.ping().wait(20)
+        assert s.ping().wait(100)
         s.send('mirror'); said = s.recv()
         assert said == ('you are Bearer ' + key if host == 'api' else 'you are nobody'), said
         print(host, [e.name for e in s.protocol.extensions])
-    with connect(f'wss://{host}.lab.test/talk') as s:
+    with connect(f'wss://{host}.lab.test/talk', **patient) as s:
         s.send('bye')
         try: s.recv()
         except ConnectionClosed as e: print(e.rcvd.code, e.rcvd.reason)
-with connect('wss://api.lab.test/talk') as s:
+with connect('wss://api.lab.test/talk', **patient) as s:
     s.send('my key: ' + key)
     try: s.recv()
     except ConnectionClosed as e: print(e.rcvd.code, e.rcvd.reason)
@@ -152,7 +153,7 @@ fn a_session_that_ends_says_so_in_its_websockets() {
     let (here, told) = (home.path("here"), home.path("told"));
     let script = format!(
         "import os\nfrom websockets.sync.client import connect\nfrom websockets.exceptions import ConnectionClosed\n\
-         s = connect('wss://api.lab.test/talk')\ns.send('hello')\ns.recv()\n\
+         s = connect('wss://api.lab.test/talk', open_timeout=100, legacy=True)\ns.send('hello')\ns.recv()\n\
          open({here:?}, 'w').write(os.environ['ENSAGE_SESSION'] + '\\n')\n\
          try: s.recv()\nexcept ConnectionClosed as e: open({told:?}, 'w').write(f'{{e.rcvd.code}} {{e.rcvd.reason}}\\n')\n"
     );

@@ -59,6 +59,48 @@ fn a_server_may_say_goodbye_first() {
 }
 
 #[test]
+fn a_websocket_is_recorded_before_the_last_word() {
+    let (go, gone) = channel::<()>();
+    let gone = Mutex::new(gone);
+    let sea = Sea::new(move |link| {
+        link.upgrade("")?;
+        let word = link.frame()?.unwrap();
+        link.write(&plain(CLOSE, &word.payload))?;
+        // The stream does not end before the test has looked.
+        let _ = gone.lock().unwrap().recv_timeout(DEADLINE);
+        Ok(())
+    });
+    for host in ["api.test", "other.test"] {
+        let mut raw = sea.open(host, "");
+        raw.send(&masked(CLOSE, status(1000, "")));
+        assert_eq!(raw.frame().unwrap().unwrap().first, CLOSE);
+        let call = sea.lab.rig.calls().pop().unwrap();
+        assert_eq!((&call["outcome"], call.get("open")), (&"complete".into(), None), "{call}");
+        go.send(()).unwrap();
+        assert_eq!(raw.try_rest().unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_it_is_held_back_is_missed() {
+    let sea = Sea::new(|link| {
+        link.upgrade("")?;
+        // Reads nothing, for as long as the connection is there.
+        while link.write(&plain(PING, "")).is_ok() {
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+        Ok(())
+    });
+    let mut raw = sea.open("other.test", "");
+    let socket = raw.duplicate();
+    socket.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    let frame = masked(BINARY, vec![b'.'; 50_000]);
+    while raw.try_send(&frame).is_ok() {}
+    drop((raw, socket));
+    assert_eq!(sea.record()["outcome"], "client_gone");
+}
+
+#[test]
 fn a_stream_that_ends_without_a_word_ends_the_other() {
     for host in ["api.test", "other.test"] {
         // Upstream ends.
