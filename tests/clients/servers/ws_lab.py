@@ -42,6 +42,8 @@ def answer(socket, authorization):
 
 tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 tls.load_cert_chain(options.tls_cert, options.tls_key)
-with serve(talk, "127.0.0.1", options.port, ssl=tls, max_size=None) as server:
+# Machines that run tests are busy.
+patient = {"open_timeout": 100, "close_timeout": 100, "ping_interval": None}
+with serve(talk, "127.0.0.1", options.port, ssl=tls, max_size=None, **patient) as server:
     print(f"listening on {server.socket.getsockname()[1]}", flush=True)
     server.serve_forever()

@@ -56,6 +56,8 @@ pub(super) struct Relay<IO> {
     up: Lane,
     down: Lane,
     lookout: Lookout,
+    /// Which direction has its turn first.
+    up_first: bool,
     /// The end of the client's stream was passed on, and that of upstream's.
     up_over: bool,
     down_over: bool,
@@ -80,6 +82,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Relay<IO> {
             up,
             down,
             lookout: Lookout::new(presence),
+            up_first: false,
             up_over: false,
             down_over: false,
             due: None,
@@ -93,7 +96,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Relay<IO> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
-        for passed in [self.poll_up(cx), self.poll_down(cx)] {
+        // By turns: one that never stands still must not keep the other from going on.
+        self.up_first = !self.up_first;
+        let passed = match self.up_first {
+            true => [self.poll_up(cx), self.poll_down(cx)],
+            false => [self.poll_down(cx), self.poll_up(cx)],
+        };
+        for passed in passed {
             if let Poll::Ready(Err(finish)) = passed {
                 return Poll::Ready(finish);
             }

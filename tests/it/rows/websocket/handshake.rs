@@ -75,6 +75,20 @@ fn b5_no_websocket_without_an_entry_that_says_so() {
     assert_eq!(sea.origin.connections(), 0);
 }
 
+/// An agent that finds no WebSocket there falls back to POST.
+#[test]
+fn b5_no_websocket_to_a_model() {
+    let entry = "[enclave.lab.llm.a]\napi = \"anthropic\"\nhost = \"llm.test\"\nmodels = [\"*\"]\n";
+    let sea = Sea::with(lab(&format!("{ENTRIES}{entry}")), echo);
+    let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, "llm.test:443");
+    raw.send(upgrade("llm.test", "").replacen("/ws?x=1", "/v1/messages", 1).as_bytes());
+    let answer = raw.answer();
+    assert_eq!((answer.status, answer.told()), (426, Some("websocket_not_allowed")), "{}", answer.head);
+    assert_eq!(answer.json()["error"]["ensage"]["reason"], "websocket_not_allowed");
+    assert_eq!(reason(&sea.record()), "websocket_not_allowed");
+    assert_eq!(sea.origin.connections(), 0);
+}
+
 #[test]
 fn observe_lets_a_websocket_pass_and_puts_no_secret_into_it() {
     let config = lab(&format!("{KEYED}inject = true\n")).gateway("mode = \"observe\"");
