@@ -71,16 +71,24 @@ fn f2_a_placeholder_in_a_frame_ends_the_websocket() {
 }
 
 #[test]
-fn f2_a_placeholder_in_small_pieces_of_a_frame_lets_nothing_of_it_up() {
+fn f2_nothing_of_a_frame_goes_up_before_its_end() {
     for host in ["api.test", "other.test"] {
-        let sea = Sea::new(echo);
-        let mut raw = sea.open(host, "");
-        let seen = sea.origin.text().len();
-        raw.send_in_pieces(&masked(TEXT, format!("so: {}", sea.lab.placeholder)), 3);
-        assert_eq!(raw.frame().unwrap().unwrap().status().unwrap().0, 1008);
-        assert_eq!(raw.rest(), b"");
-        assert_eq!(sea.record()["outcome"], "refused");
-        assert_eq!(sea.origin.received().pop().unwrap().len(), seen);
+        for cut in [1, 6, 20, 30] {
+            let sea = Sea::new(echo);
+            let mut raw = sea.open(host, "");
+            let seen = sea.origin.text().len();
+            let first = masked(TEXT, "first");
+            let second = masked(TEXT, format!("so: {} and more", sea.lab.placeholder));
+            raw.send(&[&first, &second[..cut]].concat());
+            // It was read together with a part of the second.
+            assert_eq!(text(&mut raw), "first");
+            raw.send(&second[cut..]);
+            assert_eq!(raw.frame().unwrap().unwrap().status().unwrap().0, 1008);
+            assert_eq!(raw.rest(), b"");
+            assert_eq!(sea.record()["outcome"], "refused");
+            let got = sea.origin.received().pop().unwrap();
+            assert_eq!(got[seen..], first, "{host} {cut}");
+        }
     }
 }
 
