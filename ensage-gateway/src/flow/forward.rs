@@ -228,7 +228,7 @@ fn failed(up: &UpSeen, gate: &Watch, error: &SendError<Cut>) -> Stop {
     match error {
         SendError::Body(cut) => unsent(up, *cut),
         SendError::Head => Fault::Protocol { detail: "the answer's head cannot be read" }.into(),
-        SendError::Closed => strayed(up).unwrap_or_else(|| Fault::Closed.into()),
+        SendError::Closed => up.refusal().unwrap_or_else(|| Fault::Closed.into()),
     }
 }
 
@@ -237,20 +237,15 @@ fn ended(up: &UpSeen, error: &CallError<Cut>) -> Stop {
     match error {
         CallError::Body(cut) => unsent(up, *cut),
         CallError::Protocol(detail) => Fault::Protocol { detail }.into(),
-        CallError::Unprocessed | CallError::Closed => strayed(up).unwrap_or_else(|| Fault::Closed.into()),
+        CallError::Unprocessed | CallError::Closed => up.refusal().unwrap_or_else(|| Fault::Closed.into()),
     }
 }
 
 /// The request's own body failed.
 fn unsent(up: &UpSeen, cut: Cut) -> Stop {
-    match (strayed(up), cut) {
+    match (up.refusal(), cut) {
         (Some(stop), _) => stop,
         (None, Cut::Client) => Stop::ClientGone,
         (None, _) => Fault::Closed.into(),
     }
-}
-
-fn strayed(up: &UpSeen) -> Option<Stop> {
-    let reason = up.stray.get()?;
-    Some(Stop::refused(reason, "the body carries a placeholder, which belongs into its slot only"))
 }

@@ -12,6 +12,7 @@
 mod body;
 mod connection;
 mod count;
+mod decode;
 mod exchange;
 mod forward;
 mod hold;
@@ -40,7 +41,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use ensage_policy::Reason;
-use ensage_policy::judge::{Route, SiteFit, Trial};
+use ensage_policy::judge::{Governed, Route, SiteFit, Trial};
 use http::Response;
 
 use body::Reply;
@@ -133,6 +134,11 @@ async fn judged(
     let route = route?;
     x.route(&route);
     leaving::still_served(conn)?;
+
+    // A governed body is judged, searched and sent on in the clear.
+    if matches!(route.governed(), Governed::Governed) {
+        decode::clear(&mut head.headers, body, policy.limits.decoded, &x.up)?;
+    }
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.
     let asked = Asked { conn, member: &member, head, sites: &sites, route: &route };

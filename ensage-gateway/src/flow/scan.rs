@@ -9,7 +9,7 @@ use ensage_mcp::Revision;
 use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
 use ensage_mcp::mcp::{self, BodyReader, Field, Message};
 use ensage_policy::Reason;
-use ensage_policy::judge::{Governed, RouteKind, Trial};
+use ensage_policy::judge::{RouteKind, Trial};
 use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -21,7 +21,7 @@ use super::exchange::Exchange;
 use super::hold::Held;
 use super::identify::{Conn, Member};
 use super::reply::{Form, Stop};
-use super::respond::{Expected, is_coded};
+use super::respond::Expected;
 use super::substitute;
 use crate::h1::Incoming;
 
@@ -41,19 +41,10 @@ pub(super) async fn body(
 
 fn passing(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<OutBody, Stop> {
     let Some(b) = body.take_if(|b| !b.is_end_stream()) else { return Ok(OutBody::Empty) };
-    // A placeholder that is packed up would not be found.
-    if matches!(asked.route.governed(), Governed::Governed) && is_coded(&asked.head.headers) {
-        *body = Some(b);
-        return Err(coded());
-    }
     Ok({
         let search = substitute::Search::new(asked.conn, asked.member, asked.sites);
         OutBody::Passing(Box::new(Passing::new(b, search, x.up.clone())))
     })
-}
-
-fn coded() -> Stop {
-    Stop::refused(Reason::EncodingRefused, "send this request without content-encoding")
 }
 
 /// MCP sessions and revisions that one session of ours was given. Bounded by the servers of the policy and
@@ -241,11 +232,8 @@ async fn llm_body(
     Ok(OutBody::judged(bytes, proof))
 }
 
-/// A governed body is JSON in the clear, or it is not read and so refused.
+/// A governed body is JSON, or it is not read and so refused.
 fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
-    if is_coded(headers) {
-        return Err(coded());
-    }
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         return Err(Stop::refused(Reason::ContentTypeRefused, "send this request as application/json"));
@@ -281,7 +269,7 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
             Ok(None) => break,
             Err(_) => return Err(Stop::refused(Reason::ClientTimeout, "the body of this request stood still")),
         };
-        let Ok(frame) = frame else { return Err(Stop::ClientGone) };
+        let Ok(frame) = frame else { return Err(x.up.refusal().unwrap_or(Stop::ClientGone)) };
         let Ok(data) = frame.into_data() else { continue };
         if (held.len() + data.len()) as u64 > limit {
             *body = Some(incoming);

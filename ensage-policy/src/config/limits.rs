@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::values::Bounds;
-use super::walk::{Item, Table, Walk};
+use super::walk::{Table, Walk};
 use crate::model::Limits;
 
 const KIB: u64 = 1 << 10;
@@ -54,9 +54,7 @@ pub(super) fn read(mut table: Table<'_>, walk: &mut Walk<'_>) -> Limits {
         // Ceilings: what a machine of today could hold without harm to anything else.
         body_hold: size(walk, t, "body_hold", DEFAULT.body_hold, GIB),
         held_total: size(walk, t, "held_total", DEFAULT.held_total, 64 * GIB),
-        decoded: without_effect(walk, t, "decoded", DEFAULT.decoded, |item, walk| {
-            item.size(walk, Bounds { least: 1, most: GIB })
-        }),
+        decoded: size(walk, t, "decoded", DEFAULT.decoded, GIB),
         // A head is held whole for each connection.
         header: size(walk, t, "header", DEFAULT.header, MIB),
         target: size(walk, t, "target", DEFAULT.target, MIB),
@@ -71,18 +69,4 @@ pub(super) fn read(mut table: Table<'_>, walk: &mut Walk<'_>) -> Limits {
     };
     table.close(walk);
     limits
-}
-
-/// A limit of what is not there yet.
-fn without_effect<T>(
-    walk: &mut Walk<'_>,
-    table: &mut Table<'_>,
-    key: &'static str,
-    default: T,
-    read: impl FnOnce(&Item<'_>, &mut Walk<'_>) -> Option<T>,
-) -> T {
-    let Some(item) = table.item(key) else { return default };
-    let Some(value) = read(&item, walk) else { return default };
-    walk.not_yet(&item, &format!("`{key}`"));
-    value
 }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod authority;
+mod coded;
 mod daemon;
 mod drain;
 mod framing;

@@ -9,6 +9,7 @@ use ensage_policy::judge::BodyPermit;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Cut;
+use crate::flow::reply::Stop;
 use crate::flow::substitute::Search;
 use crate::h1::Incoming;
 use crate::h2::Rewind;
@@ -76,6 +77,17 @@ pub(crate) struct UpSeen {
     pub(crate) stray: std::cell::Cell<Option<Reason>>,
     /// Bytes that came back unseen.
     pub(crate) unseen: std::cell::Cell<u64>,
+    /// Why the body itself cannot be read.
+    pub(crate) refused: std::cell::Cell<Option<(Reason, &'static str)>>,
+}
+
+impl UpSeen {
+    /// Why nothing more of the body goes upstream, where that is not the client's doing.
+    pub(crate) fn refusal(&self) -> Option<Stop> {
+        let stray = "the body carries a placeholder, which belongs into its slot only";
+        let (reason, text) = self.refused.get().or_else(|| Some((self.stray.get()?, stray)))?;
+        Some(Stop::refused(reason, text))
+    }
 }
 
 impl Passing {

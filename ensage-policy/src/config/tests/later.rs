@@ -25,7 +25,6 @@ fn the_example_of_the_contract_has_nothing_wrong_but_what_is_not_there_yet() {
     let loaded = loaded(&example.replace("\"...\"", &format!("\"{}\"", "0a".repeat(32))));
     let keys: Vec<&str> = loaded.errors.iter().map(|d| d.key.as_str()).collect();
     let expected = [
-        "limits.decoded",
         "audit.otlp",
         "agent.my-agent.state",
         "enclave.chip-a.tcp",
@@ -70,7 +69,6 @@ fn keys_without_effect_are_refused() {
     let in_credential = |text: &str| format!("[credential.c]\nslot = \"bearer\"\nhosts = [\"a.test\"]\n{text}");
     let slot = |slot: &str| format!("[credential.c]\nslot = \"{slot}\"\nhosts = [\"a.test\"]");
     for (text, key) in [
-        ("[limits]\ndecoded = \"1MiB\"".to_owned(), "limits.decoded"),
         ("[agent.a]\nexe = \"/x\"\nstate = [\"~/.a\"]".to_owned(), "agent.a.state"),
         (in_http("").replace("allow", "deny"), "enclave.e.http[0].mcp"),
         (in_mcp("").replace("pin = false", "pin = true"), "enclave.e.mcp.s.pin"),

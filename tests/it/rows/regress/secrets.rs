@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use ensage_tests::{Answer, Origin, canary, ok, until};
+use ensage_tests::{Answer, Origin, ok, until};
 
 use super::super::lab::{KEYED, Keyed, has, lab, reason, rig};
 use super::status;
@@ -209,26 +209,4 @@ fn f2_a_placeholder_after_an_early_answer_raises_an_alarm() {
     assert!(!origin.text().contains(&lab.placeholder), "{}", origin.text());
     assert_eq!(origin.text().matches("0\r\n\r\n").count(), 1, "{}", origin.text());
     lab.assert_sealed();
-}
-
-/// A placeholder that is packed up would not be found.
-#[test]
-fn f2_a_coded_body_to_a_bound_host_is_refused() {
-    let rig = rig();
-    let origin = Origin::good(rig.ca.leaf(&["api.test", "other.test"]));
-    let lab = Keyed::with(rig, &lab(KEYED).resolve("*.test:443", origin.address()), canary("coded"));
-    let post = |host: &str, coding: &str| {
-        let lines =
-            format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Encoding: {coding}\r\nContent-Length: 6\r\n\r\n");
-        lab.ask(&format!("{host}:443"), &format!("{lines}packed"))
-    };
-    for coding in ["gzip", "br", "zstd", "deflate", "identity, gzip", "x-own"] {
-        let answer = post("api.test", coding);
-        assert_eq!((answer.status, answer.told()), (415, Some("encoding_refused")), "{coding}");
-        assert_eq!(reason(&lab.rig.calls().pop().unwrap()), "encoding_refused", "{coding}");
-    }
-    assert_eq!(origin.connections(), 0);
-    assert_eq!(post("api.test", "identity").status, 200);
-    assert_eq!(post("other.test", "gzip").status, 200);
-    assert_eq!(origin.requests(), 2);
 }
