@@ -3,6 +3,7 @@
 mod credential;
 mod crl;
 mod hop;
+mod limits;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
 pub use crl::Crl;
 pub use hop::{Direct, HopFrom, NextHop};
+pub use limits::Limits;
 
 /// A configuration path such as `enclave.chip-a.mcp.github.tools[1]`, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,37 +183,6 @@ pub struct Upstream {
     pub private_addresses: Vec<IpNet>,
     /// The proxy through which upstreams are reached.
     pub next_hop: Option<NextHop>,
-}
-
-/// `[limits]`: bytes, counts and waits, none of them 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes held of one undecided message.
-    pub body_hold: u64,
-    /// Most bytes held by all exchanges together.
-    pub held_total: u64,
-    /// Most bytes of a coded request after decoding.
-    pub decoded: u64,
-    /// Most bytes of one message head.
-    pub header: u64,
-    /// Most bytes of one request target.
-    pub target: u64,
-    /// Most field lines of one head.
-    pub header_lines: u64,
-    /// Most client connections in all.
-    pub connections: u64,
-    /// Most client connections of one session.
-    pub per_client: u64,
-    /// Most streams of one HTTP/2 connection.
-    pub streams: u64,
-    /// Longest wait for a client's head or handshake.
-    pub head_timeout: Duration,
-    /// Longest wait for a TCP connection upstream.
-    pub dial_timeout: Duration,
-    /// Longest wait for an upstream's response head.
-    pub upstream_head_timeout: Duration,
-    /// Longest silence on a kept-alive connection.
-    pub idle_timeout: Duration,
 }
 
 /// `[audit]`

@@ -27,6 +27,7 @@ mod inspect;
 mod io;
 mod lex;
 mod target;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +39,9 @@ use ensage_policy::Reason;
 pub(crate) use fields::is_framing_twin;
 pub use fields::trailer_passes;
 pub use inspect::{Asked, Inspector, Seen, Stop};
-pub use io::{Gate, Phase, Watch};
+pub use io::Gate;
 pub(crate) use target::origin_form;
+pub use watch::{Phase, Watch};
 
 /// Bounds of one message head (contract section 2, `[limits]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

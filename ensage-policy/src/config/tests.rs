@@ -3,6 +3,7 @@
 mod errors;
 mod good;
 mod later;
+mod listen;
 mod next_hop;
 mod robust;
 mod rules;
