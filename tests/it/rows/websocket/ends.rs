@@ -81,23 +81,27 @@ fn a_websocket_is_recorded_before_the_last_word() {
     }
 }
 
+/// An upstream that neither reads nor ends keeps nobody.
 #[test]
-fn a_client_that_leaves_while_it_is_held_back_is_missed() {
-    let sea = Sea::new(|link| {
-        link.upgrade("")?;
-        // Reads nothing, for as long as the connection is there.
-        while link.write(&plain(PING, "")).is_ok() {
-            std::thread::park_timeout(std::time::Duration::from_millis(5));
-        }
-        Ok(())
-    });
-    let mut raw = sea.open("other.test", "");
-    let socket = raw.duplicate();
-    socket.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
-    let frame = masked(BINARY, vec![b'.'; 50_000]);
-    while raw.try_send(&frame).is_ok() {}
-    drop((raw, socket));
-    assert_eq!(sea.record()["outcome"], "client_gone");
+fn a_client_that_has_left_is_missed() {
+    for fills in [false, true] {
+        let (go, gone) = channel::<()>();
+        let gone = Mutex::new(gone);
+        let sea = Sea::new(move |link| {
+            link.upgrade("")?;
+            let _ = gone.lock().unwrap().recv_timeout(DEADLINE);
+            Ok(())
+        });
+        let mut raw = sea.open("other.test", "");
+        let socket = raw.duplicate();
+        socket.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        let frame = masked(BINARY, vec![b'.'; 50_000]);
+        // Until every buffer on the way is full: the end of its stream is behind them.
+        while fills && raw.try_send(&frame).is_ok() {}
+        drop((raw, socket));
+        assert_eq!(sea.record()["outcome"], "client_gone", "{fills}");
+        go.send(()).unwrap();
+    }
 }
 
 #[test]
