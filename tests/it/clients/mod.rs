@@ -7,6 +7,7 @@ mod claude;
 mod embed;
 mod fetch;
 mod git;
+mod http;
 mod python;
 mod registry;
 mod servers;

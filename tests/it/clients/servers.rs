@@ -29,9 +29,24 @@ pub(super) fn python() -> Option<PathBuf> {
     there(clients().join("python/bin/python"))
 }
 
+/// Node.js, new enough for everything here.
+pub(super) fn node() -> Option<PathBuf> {
+    there(clients().join("bin/node"))
+}
+
 /// Claude Code.
 pub(super) fn claude() -> Option<PathBuf> {
     there(clients().join("bin/claude"))
+}
+
+/// What `tests/clients/programs` becomes in Go.
+pub(super) fn transfer_go() -> Option<PathBuf> {
+    there(clients().join("bin/transfer-go"))
+}
+
+/// A program of `tests/clients/programs`.
+pub(super) fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/programs").join(name)
 }
 
 /// The scripted stand-in for the model vendors, which lies beside the project.
@@ -92,8 +107,7 @@ impl Server {
     /// The MCP server on the official SDK, with the tools `echo` and `secret_delete`.
     pub(super) fn mcp(home: &Home, tls: &Tls, token: &str) -> Option<Self> {
         let log = home.path("mcp.log");
-        there(clients().join("node/node_modules"))?;
-        let mut command = Command::new("node");
+        let mut command = Command::new(node()?);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/servers/mcp_lab.mjs"));
         command.env("ENSAGE_CLIENTS", clients()).args(["0", "--require-token", token]).arg("--log").arg(&log);
         command.arg("--tls-cert").arg(&tls.cert).arg("--tls-key").arg(&tls.key);
