@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::python::{KEY, arrived, configure};
-use super::servers::{Server, Tls, claude};
+use super::servers::{Server, Tls, agent};
 use crate::cli::home::{Done, Home, done, fed};
 
 const TOKEN: &str = "lab-the-real-token-of-this-test";
@@ -29,7 +29,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Option<Self> {
-        claude()?;
+        agent("claude")?;
         let home = Home::new();
         let tls = Tls::new(&home, &["api.anthropic.com", "mcp.lab.test"]);
         let (llm, mcp) = (Server::llm(&home, &tls, KEY)?, Server::mcp(&home, &tls, TOKEN)?);
@@ -44,7 +44,7 @@ impl Lab {
     }
 
     fn claude(&self, prompt: &str, options: &[&str]) -> Done {
-        let program = claude().unwrap();
+        let program = agent("claude").unwrap();
         let mut words = vec!["run", "--advisory", "--enclave", "lab", "--", program.to_str().unwrap(), "-p", prompt];
         words.extend(["--output-format", "text"]);
         words.extend(options);

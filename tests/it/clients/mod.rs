@@ -3,6 +3,7 @@
 //! They are installed by `tests/clients/install`. Without them a test says so and passes, but not in CI.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
+mod agents;
 mod claude;
 mod embed;
 mod fetch;

@@ -30,6 +30,7 @@ resolve = {{ {names} }}
 private_addresses = ["127.0.0.1/32"]
 [enclave.lab]
 agents = ["*"]
+closed = ["chatgpt.com", "ab.chatgpt.com", "github.com", "api.github.com", "play.googleapis.com"]
 [enclave.lab.llm.anthropic]
 api = "anthropic"
 host = "api.anthropic.com"

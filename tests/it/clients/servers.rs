@@ -34,9 +34,9 @@ pub(super) fn node() -> Option<PathBuf> {
     there(clients().join("bin/node"))
 }
 
-/// Claude Code.
-pub(super) fn claude() -> Option<PathBuf> {
-    there(clients().join("bin/claude"))
+/// An agent by its command.
+pub(super) fn agent(name: &str) -> Option<PathBuf> {
+    there(clients().join("bin").join(name))
 }
 
 /// What `tests/clients/programs` becomes in Go.
@@ -95,11 +95,11 @@ impl Server {
         Self { child, port: port.unwrap_or_else(|| panic!("{line:?}")), log }
     }
 
-    /// The scripted model; it takes no other credential than `key`.
+    /// The scripted model; it takes no other credential than `key`, and no WebSocket.
     pub(super) fn llm(home: &Home, tls: &Tls, key: &str) -> Option<Self> {
         let (python, fake, log) = (python()?, fake_llm()?, home.path("llm.log"));
         let mut command = Command::new(python);
-        command.arg(fake).args(["--port", "0", "--require-key", key]).arg("--log").arg(&log);
+        command.arg(fake).args(["--port", "0", "--no-ws", "--require-key", key]).arg("--log").arg(&log);
         command.arg("--tls-cert").arg(&tls.cert).arg("--tls-key").arg(&tls.key);
         Some(Self::start(&mut command, log))
     }
