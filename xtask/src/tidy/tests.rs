@@ -139,6 +139,8 @@ fn machines_and_registries_are_not_named() {
     check("tests/clients/requirements.txt", "--index-url x", &[("registry", 2)]);
     check("tests/clients/.npmrc", "registry=https://x.test/", &[("registry", 2)]);
     check("tests/clients/package-lock.json", "\"url\": \"https://opencollective.com/x\"", &[]);
+    check("tests/clients/package-lock.json", "  \"https://x.test/sponsor?y=1\",", &[]);
+    check("tests/clients/package-lock.json", "\"x\": \"https://x.test/\"", &[("registry", 2)]);
     check("Cargo.lock", "source = \"git+https://x.test/y\"", &[("registry", 2)]);
     check("Cargo.lock", "source = \"registry+https://github.com/rust-lang/crates.io-index\"", &[]);
     check("docs/a.md", "https://x.test/", &[]);

@@ -50,8 +50,9 @@ fn fetched_from(file: &File, line: &str) -> Option<&'static str> {
         return elsewhere.then_some("crates come from crates.io alone");
     }
     let names = PACKAGE_FILES.iter().any(|name| file.path == *name || file.path.ends_with(&format!("/{name}")));
-    // `funding` links of a lock file lead to people, not to packages.
-    let address = line.contains("://") && !line.trim_start().starts_with("\"url\":");
+    // `funding` links of a lock file lead to people, not to packages: a `url`, or a text alone on its line.
+    let funding = ["\"url\":", "\"https://"].iter().any(|start| line.trim_start().starts_with(start));
+    let address = line.contains("://") && !funding;
     let option = line.contains("--index-url") || line.contains("\"resolved\"");
     (names && (address || option)).then_some("a lock file pins names and digests, never where they come from")
 }
