@@ -1,4 +1,4 @@
-//! `git clone` over https from git's own HTTP backend.
+//! `git clone` and `git push` over https with git's own HTTP backend.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -50,7 +50,7 @@ fn backend(folder: &Path, request: &Answer) -> Vec<u8> {
 }
 
 #[test]
-fn git_clones_what_is_allowed_and_no_more() {
+fn git_clones_and_pushes_what_is_allowed_and_no_more() {
     let home = Home::new();
     git(&home, &["init", "-q", "-b", "main", "src"]);
     std::fs::write(home.path("work/src/a.txt"), "in the repository\n").unwrap();
@@ -75,10 +75,18 @@ fn git_clones_what_is_allowed_and_no_more() {
     );
     home.write("ensage-lab.toml", &text);
     assert_eq!(fed(&mut home.ensage(&["creds", "add", "forge"]), b"ghp_the-real-token").code, Some(0));
-    let script = "git -c http.extraHeader=\"Authorization: Bearer $FORGE_TOKEN\" clone -q https://git.lab.test/acme.git got && \
-                  cat got/a.txt && cmp src/big got/big && ! git clone -q https://git.lab.test/other.git no";
+    git(&home, &["-C", "acme.git", "config", "http.receivepack", "true"]);
+    git(&home, &["-C", "other.git", "config", "http.receivepack", "true"]);
+    let script = "set -e; auth=\"http.extraHeader=Authorization: Bearer $FORGE_TOKEN\"; at=https://git.lab.test\n\
+                  git -c \"$auth\" clone -q $at/acme.git got; cat got/a.txt; cmp src/big got/big\n\
+                  if git clone -q $at/other.git no; then exit 9; fi\n\
+                  cd got; head -c 3000000 /dev/urandom > new; git add new\n\
+                  git -c user.name=lab -c user.email=lab@lab.test commit -qm second; git rev-parse HEAD\n\
+                  if git -c \"$auth\" push -q $at/other.git main; then exit 8; fi\n\
+                  git -c \"$auth\" push -q origin main\n";
     let seen = done(&mut home.run(&[], script));
-    assert_eq!((seen.code, seen.out.as_str()), (Some(0), "in the repository\n"), "{seen:?}");
+    let pushed = std::fs::read_to_string(home.path("work/acme.git/refs/heads/main")).unwrap();
+    assert_eq!((seen.code, &seen.out), (Some(0), &format!("in the repository\n{pushed}")), "{seen:?}");
     assert!(seen.err.contains("403"), "{seen:?}");
 
     let upstream = origin.text();
@@ -90,6 +98,7 @@ fn git_clones_what_is_allowed_and_no_more() {
         .map(|c| format!("{} {} {}", c["url"]["path"].as_str().unwrap(), c["decision"], c["credential"]["action"]))
         .collect();
     assert!(told.contains(&"/acme.git/info/refs \"allow\" \"substituted\"".to_owned()), "{told:?}");
+    assert!(told.contains(&"/acme.git/git-receive-pack \"allow\" \"substituted\"".to_owned()), "{told:?}");
     assert!(told.contains(&"/acme.git/git-upload-pack \"allow\" \"substituted\"".to_owned()), "{told:?}");
     let refused = calls.iter().find(|c| c["decision"] == "deny").unwrap();
     assert_eq!(
