@@ -9,6 +9,8 @@ mod embed;
 mod fetch;
 mod git;
 mod http;
+mod mcp;
+mod openai;
 mod python;
 mod registry;
 mod servers;
