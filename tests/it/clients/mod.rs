@@ -11,6 +11,7 @@ mod git;
 mod http;
 mod mcp;
 mod openai;
+mod packages;
 mod python;
 mod registry;
 mod servers;
