@@ -239,17 +239,19 @@ impl Lab {
 
     /// A tool of the agent is at work meanwhile; it ends too.
     fn ends_with_its_gateway(&self) {
-        let command = self.agent.command.replace("COMMAND", "echo $$ > pid; exec tail -f a.txt");
+        let command = self.agent.command.replace("COMMAND", "echo $$ > pid; exec timeout 300 tail -f a.txt");
         let mut run = self.command(&format!("Do it. {command} [[say:DONE]]"));
-        let mut child = start(run.stdout(Stdio::null()).stderr(Stdio::piped()));
+        // A tool that stays would keep a pipe open.
+        let err = self.home.path("err");
+        let mut child = start(run.stdout(Stdio::null()).stderr(std::fs::File::create(&err).unwrap()));
         let tool = until("the tool runs", || {
             assert_eq!(child.try_wait().unwrap(), None, "it ended by itself: {:?}", self.home.calls());
             filled(&self.home.path("work/pid"))
         });
         kill_process(self.home.gateway_pid().unwrap(), Signal::KILL).unwrap();
-        let seen: Done = child.wait_with_output().unwrap().into();
-        assert_eq!(seen.code, Some(125), "{seen:?}");
-        assert!(seen.err.contains("the gateway has died, so the agent was ended"), "{seen:?}");
+        let (code, err) = (child.wait().unwrap().code(), std::fs::read_to_string(&err).unwrap());
+        assert_eq!(code, Some(125), "{err}");
+        assert!(err.contains("the gateway has died, so the agent was ended"), "{err}");
         let process = format!("/proc/{}", tool.trim());
         until("the tool has ended", || (!Path::new(&process).exists()).then_some(()));
     }
