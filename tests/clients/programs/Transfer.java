@@ -22,7 +22,7 @@ class Transfer {
         System.out.println(down.version() + " " + HexFormat.of().formatHex(digest));
         System.out.println(new String(ask("PUT", url + "/ok/up", BodyPublishers.ofFile(Path.of("up"))).body()));
         HttpResponse<byte[]> no = ask("GET", url + "/no", BodyPublishers.noBody());
-        String reason = new String(no.body()).replaceFirst("(?s).*\"reason\":\\s*\"([a-z_]+)\".*", "$1");
+        String reason = new String(no.body()).replaceFirst("(?s)^.*\"reason\":\\s*\"([a-z_]+)\".*", "$1");
         System.out.println(no.statusCode() + " " + reason);
     }
 
