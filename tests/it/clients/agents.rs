@@ -169,6 +169,13 @@ impl Lab {
         calls
     }
 
+    /// Where the agent asked its model for a WebSocket.
+    fn sockets(&self) -> Vec<Value> {
+        let mut calls = self.home.calls();
+        calls.retain(|c| c["url"]["path"] == "/v1/responses" && c["http"]["request"]["method"] == "GET");
+        calls
+    }
+
     /// Every inference that arrived had the real key and no placeholder.
     fn arrived(&self) -> Vec<Value> {
         let all: Vec<Value> = self.llm.log().into_iter().filter(|r| r["method"] == "POST").collect();
@@ -211,9 +218,14 @@ impl Lab {
         let calls = self.home.calls();
         let call = calls.iter().find(|c| c["mcp"]["method"]["name"] == "tools/call").unwrap();
         assert_eq!((&call["decision"], &call["gen_ai"]["tool"]["name"]), (&"allow".into(), &"echo".into()), "{call}");
-        // What it asks for besides is refused, and does not stop it.
-        for call in calls.iter().filter(|c| c["decision"] == "deny") {
-            assert!(["host_closed", "websocket_not_allowed"].contains(&call["reason"].as_str().unwrap()), "{call}");
+        // What it asks for besides is refused, and does not stop it. Its model takes no WebSocket: it tries one, once.
+        let refused: Vec<_> = calls.iter().filter(|c| c["decision"] == "deny").map(|c| &c["reason"]).collect();
+        assert!(refused.iter().all(|reason| **reason == "host_closed"), "{refused:?}");
+        let sockets = self.sockets();
+        assert_eq!(sockets.len(), usize::from(self.agent.host == "api.openai.com"), "{sockets:?}");
+        for call in &sockets {
+            assert_eq!(call["http"]["response"]["status_code"], 426, "{call}");
+            assert_eq!(call["credential"]["action"], "substituted", "{call}");
         }
     }
 
@@ -233,8 +245,7 @@ impl Lab {
         assert!((1..=self.agent.tries).contains(&inferences.len()), "{inferences:?}");
         let reason = if self.agent.host == "api.anthropic.com" { "model_not_allowed" } else { "path_not_allowed" };
         assert!(inferences.iter().all(|c| c["reason"] == reason), "{inferences:?}");
-        let calls = self.home.calls();
-        assert!(calls.iter().filter(|c| c["reason"] == "websocket_not_allowed").count() <= 7, "{calls:?}");
+        assert!(self.sockets().len() <= 7, "{:?}", self.sockets());
     }
 
     /// A tool of the agent is at work meanwhile; it ends too.

@@ -119,7 +119,7 @@ impl Server {
         let log = home.path("ws.log");
         let in_node = script.ends_with(".mjs");
         there(clients().join("node/node_modules/ws"))?;
-        let mut command = Command::new(if in_node { "node".into() } else { python()? });
+        let mut command = Command::new(if in_node { node()? } else { python()? });
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/servers").join(script));
         command.env("ENSAGE_CLIENTS", clients()).arg("0").arg("--log").arg(&log);
         command.arg("--tls-cert").arg(&tls.cert).arg("--tls-key").arg(&tls.key);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ensage_tests::{Answer, Ca, Origin, ok};
 
-use super::servers::python;
+use super::servers::{node, python};
 use crate::cli::home::{Home, done};
 
 const HOST: &str = "files.lab.test";
@@ -192,17 +192,9 @@ fn cargo_in_a_shell_is_behind_the_gateway() {
     assert!(out.starts_with("demo = \"1.2.3\""), "{out}");
 }
 
-/// Node heeds proxy variables from 22.21 and 24.5 on; an older one asks nobody's proxy, and is not what this is about.
 #[test]
 fn node_in_a_shell_is_behind_the_gateway() {
-    let node = std::env::var_os("ENSAGE_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from);
-    let Ok(version) = Command::new(&node).arg("--version").output() else { return eprintln!("skipped: no node") };
-    let version = String::from_utf8_lossy(&version.stdout).trim_start_matches('v').trim().to_owned();
-    let mut numbers = version.split('.').filter_map(|n| n.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (22, 21) || (version.0 == 24 && version.1 < 5) {
-        return eprintln!("skipped: node {version:?} does not heed proxy variables");
-    }
+    let Some(node) = node() else { return };
     for script in [
         "fetch('https://files.lab.test/f').then(a => a.text()).then(t => console.log(t))",
         "require('https').get('https://files.lab.test/f', a => a.on('data', d => console.log(d.toString())))",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::servers::{Server, Tls, clients, python};
+use super::servers::{Server, Tls, clients, node, python};
 use crate::cli::home::{Done, Home, done, fed, filled, start, until};
 
 const KEY: &str = "the-real-key-of-this-socket";
@@ -141,8 +141,8 @@ fn python_talks_to_both_servers() {
 #[test]
 fn node_talks_to_both_servers() {
     for server in ["ws_lab.py", "ws_lab.mjs"] {
-        let Some((home, server)) = lab(server) else { return };
-        let seen = run(&home, Path::new("node"), NODE);
+        let (Some((home, server)), Some(node)) = (lab(server), node()) else { return };
+        let seen = run(&home, &node, NODE);
         talked(&home, &server, &seen, ["", "permessage-deflate"]);
     }
 }
