@@ -105,7 +105,8 @@ fuzz_target!(|input: (u8, &[u8])| {
 
     // By the rules: cut in any way it breaks at the same rule, and what went before it is the start of the stream.
     for rules in [Rules::Client, Rules::Server] {
-        let (one, other) = (passed(Passage::holding(rules), stream, whole), passed(Passage::holding(rules), stream, piece));
+        let (one, other) =
+            (passed(Passage::holding(rules), stream, whole), passed(Passage::holding(rules), stream, piece));
         assert_eq!(one.broken, other.broken);
         assert!(stream.starts_with(&other.out));
         if one.broken.is_none() {

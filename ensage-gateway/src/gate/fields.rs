@@ -41,6 +41,11 @@ const NOT_NOMINATED: &[&str] = &[
 /// Names that some servers read as the framing fields.
 const FRAMING_TWINS: &[&str] = &["content_length", "transfer_encoding"];
 
+/// True if this is a field name of HTTP/1: a token (RFC 9110 section 5.6.2).
+pub(crate) fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && set_run(name.as_bytes(), TOKEN) == name.len()
+}
+
 /// True if some servers read a field of this name as one of framing.
 pub(crate) fn is_framing_twin(name: &str) -> bool {
     FRAMING_TWINS.contains(&name)

@@ -36,8 +36,8 @@ use std::time::Duration;
 
 use ensage_policy::Reason;
 
-pub(crate) use fields::is_framing_twin;
 pub use fields::trailer_passes;
+pub(crate) use fields::{is_field_name, is_framing_twin};
 pub use inspect::{Asked, Inspector, Seen, Stop};
 pub use io::Gate;
 pub(crate) use target::origin_form;

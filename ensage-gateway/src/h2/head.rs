@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Uri, request, response};
 
-use crate::gate::{self, Kind, is_framing_twin, origin_form};
+use crate::gate::{self, Kind, is_field_name, is_framing_twin, origin_form};
 
 /// Why a head is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,10 @@ fn is_too_large(headers: &HeaderMap, limits: &gate::Limits, more: u64) -> bool {
 /// What RFC 9113 section 8.2.1 and the gate forbid, and the `h2` crate lets through.
 fn fields(headers: &HeaderMap) -> Result<(), Fault> {
     for (name, value) in headers {
+        // The `http` crate takes more for a name than HTTP/1 does.
+        if !is_field_name(name.as_str()) {
+            return Err(malformed("a field name that is no token"));
+        }
         if is_framing_twin(name.as_str()) {
             return Err(malformed("a field that some servers read as a framing field"));
         }
@@ -99,6 +103,9 @@ fn fields(headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Larger lengths overflow the signed numbers of other parsers; the gate refuses them too.
+const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// The body's length, if it is told; it is one number, and none where no body follows.
 fn length(headers: &HeaderMap, ends: bool) -> Result<Option<u64>, Fault> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
@@ -108,8 +115,10 @@ fn length(headers: &HeaderMap, ends: bool) -> Result<Option<u64>, Fault> {
     }
     let digits = first.as_bytes();
     let length = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
-    let length: u64 =
-        length.and_then(|digits| digits.parse().ok()).ok_or(malformed("a Content-Length that is no number"))?;
+    let length: u64 = length
+        .and_then(|digits| digits.parse().ok())
+        .filter(|length| *length <= LENGTH_MAX)
+        .ok_or(malformed("a Content-Length that is no number"))?;
     if ends && length > 0 {
         return Err(malformed("a Content-Length without a body"));
     }

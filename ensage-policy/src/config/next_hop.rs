@@ -225,7 +225,7 @@ mod tests {
             ("*", "a.test:443", false),
             ("a.test", "a.test:443", false),
             ("a.test", "x.a.test:8443", false),
-            ("a.test", "ba.test:443", true),
+            ("a.test", "xa.test:443", true),
             (".a.test", "x.a.test:443", false),
             (".a.test", "a.test:443", false),
             ("*.a.test", "x.a.test:443", false),

@@ -86,9 +86,13 @@ fn h9_a_head_has_its_limits() {
 fn a_field_that_another_server_reads_in_another_way_goes_nowhere() {
     let (origin, lab) = echo_h1();
     let client = lab.rig.h2(&lab.gateway, "other.test:443");
-    for (name, value) in
-        [("content_length", "5"), ("transfer_encoding", "chunked"), ("x-space", " a"), ("x-tab", "a\t")]
-    {
+    for (name, value) in [
+        ("x\"quoted", "1"),
+        ("content_length", "5"),
+        ("transfer_encoding", "chunked"),
+        ("x-space", " a"),
+        ("x-tab", "a\t"),
+    ] {
         let request = Request::get("https://other.test/").header(name, value).body(Vec::new()).unwrap();
         let answer = client.ask(request).unwrap();
         assert_eq!((answer.status, &answer.json()["reason"]), (400, &"malformed_request".into()), "{name}");
