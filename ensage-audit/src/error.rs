@@ -9,13 +9,13 @@ use crate::frame::VERSION;
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// Another process writes this log.
-    #[error("the audit log {} is in use by another process", path.display())]
+    #[error("the audit log {path:?} is in use by another process")]
     AlreadyOpen {
         /// The lock file.
         path: PathBuf,
     },
     /// A folder or file that others could have changed.
-    #[error("{} {fault}; {remedy}", path.display())]
+    #[error("{path:?} {fault}; {remedy}")]
     Unsafe {
         /// What was refused.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum AuditError {
     #[error(transparent)]
     Version(#[from] OtherVersion),
     /// The log could not be opened.
-    #[error("cannot open the audit log at {}", path.display())]
+    #[error("cannot open the audit log at {path:?}")]
     Open {
         /// The file or folder.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum ReadError {
 
 /// A segment in another format than the one that is read here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the segment {} was written in format version {version}, this build reads version {VERSION}", path.display())]
+#[error("the segment {path:?} was written in format version {version}, this build reads version {VERSION}")]
 pub struct OtherVersion {
     /// The segment.
     pub path: PathBuf,
@@ -77,6 +77,6 @@ impl OtherVersion {
     /// What to do about it.
     pub fn remedy(&self) -> String {
         let folder = self.path.ancestors().nth(2).unwrap_or(Path::new("the audit folder"));
-        format!("move {} aside, a new log begins in its place; nothing is deleted", folder.display())
+        format!("move {folder:?} aside, a new log begins in its place; nothing is deleted")
     }
 }

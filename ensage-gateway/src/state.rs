@@ -22,7 +22,7 @@ impl StateFolder {
     /// If it belongs to somebody else, may be written by others, or is a symbolic link.
     pub fn open(path: &Path) -> Result<Self, ensage_endpoint::folder::FolderError> {
         let checked = ensage_endpoint::folder::state_folder(path)?;
-        let tightened = |mode| format!("{} could be read by others (mode {mode:o}) and no longer can", path.display());
+        let tightened = |mode| format!("{path:?} could be read by others (mode {mode:o}) and no longer can");
         Ok(Self { warnings: checked.tightened_from.map(tightened).into_iter().collect(), path: checked.path })
     }
 

@@ -10,7 +10,7 @@ use crate::secret::SecretError;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// A key or the vault is open to others: they may have it already.
-    #[error("{} may be read by others (mode {mode:o})", path.display())]
+    #[error("{path:?} may be read by others (mode {mode:o})")]
     Readable {
         /// The file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum VaultError {
         mode: u32,
     },
     /// Others may plant files in the state folder.
-    #[error("{} may be written by others (mode {mode:o})", path.display())]
+    #[error("{path:?} may be written by others (mode {mode:o})")]
     Writable {
         /// The folder.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum VaultError {
         mode: u32,
     },
     /// It belongs to somebody else.
-    #[error("{} belongs to user {owner}, not to {expected}", path.display())]
+    #[error("{path:?} belongs to user {owner}, not to {expected}")]
     Owner {
         /// The file or folder.
         path: PathBuf,
@@ -36,25 +36,25 @@ pub enum VaultError {
         expected: u32,
     },
     /// A symlink stands where a file or folder of ours belongs.
-    #[error("{} is a symbolic link", path.display())]
+    #[error("{path:?} is a symbolic link")]
     Symlink {
         /// The link.
         path: PathBuf,
     },
     /// A device, FIFO, socket or folder stands where a file belongs.
-    #[error("{} is not a regular file", path.display())]
+    #[error("{path:?} is not a regular file")]
     NotAFile {
         /// What stands there.
         path: PathBuf,
     },
     /// A file that must be there is not.
-    #[error("{} is missing", path.display())]
+    #[error("{path:?} is missing")]
     Absent {
         /// The file.
         path: PathBuf,
     },
     /// A file is larger than it can be.
-    #[error("{} has {bytes} bytes, more than {max}", path.display())]
+    #[error("{path:?} has {bytes} bytes, more than {max}")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum VaultError {
         max: u64,
     },
     /// The operating system refused.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {path:?}")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -74,7 +74,7 @@ pub enum VaultError {
         source: io::Error,
     },
     /// Another process has been writing all the time.
-    #[error("{} has been locked for {} s", path.display(), wait.as_secs())]
+    #[error("{path:?} has been locked for {} s", wait.as_secs())]
     Busy {
         /// The lock file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum VaultError {
         wait: Duration,
     },
     /// A key file holds no key.
-    #[error("{} is no key: it has {bytes} bytes, not 32 or 64 hex digits", path.display())]
+    #[error("{path:?} is no key: it has {bytes} bytes, not 32 or 64 hex digits")]
     KeySize {
         /// The key file.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum VaultError {
     #[error("the vault is locked by a key file, not by a passphrase")]
     NeedsKey,
     /// The vault file was cut or edited.
-    #[error("{} is damaged: {what}", path.display())]
+    #[error("{path:?} is damaged: {what}")]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// No daemon runs for this state folder.
-    #[error("no gateway runs for the state folder {}", state.display())]
+    #[error("no gateway runs for the state folder {state:?}")]
     NoGateway {
         /// Where it was looked for.
         state: PathBuf,

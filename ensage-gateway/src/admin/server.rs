@@ -104,6 +104,8 @@ async fn answer(shared: Arc<Shared>, caller: Option<&Process>, request: Request<
         (&Method::GET, ["metrics"]) => return text_answer(metrics::page(&shared)),
         (&Method::GET, ["v1", "status"]) => Ok(documents::status(&shared)),
         (&Method::GET, ["v1", "caller"]) => Ok(json!({ "inside": shared.is_inside(caller) })),
+        // For `ensage agents`, which may be asked from everywhere.
+        (&Method::GET, ["v1", "agents"]) => Ok(documents::sessions(&shared)),
         // These two are for the `run` of that very session, which is its root.
         (&Method::GET, ["v1", "sessions", id, "life"]) => match own(&shared, id, caller) {
             Ok(session) => return life(shared, session),

@@ -11,7 +11,7 @@ use super::SealError;
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     /// The file system refused.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {path:?}")]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum CaError {
         source: io::Error,
     },
     /// Somebody else may have had their hands on it.
-    #[error("{} {what}", path.display())]
+    #[error("{path:?} {what}")]
     Unsafe {
         /// The file or folder.
         path: PathBuf,
@@ -28,13 +28,13 @@ pub enum CaError {
         what: Unsafe,
     },
     /// There is a certificate, which clients may trust, and no key.
-    #[error("{} is there, but not its key", path.display())]
+    #[error("{path:?} is there, but not its key")]
     KeyMissing {
         /// The certificate.
         path: PathBuf,
     },
     /// The vault does not give the key out.
-    #[error("cannot unseal {}", path.display())]
+    #[error("cannot unseal {path:?}")]
     Sealed {
         /// The key.
         path: PathBuf,
@@ -46,13 +46,13 @@ pub enum CaError {
     #[error("cannot seal the key of a new CA")]
     Unsealed(#[source] SealError),
     /// A file holds something else than it should.
-    #[error("{} is damaged", path.display())]
+    #[error("{path:?} is damaged")]
     Damaged {
         /// The file.
         path: PathBuf,
     },
     /// The certificate is not the one of the key.
-    #[error("{} is not the certificate of the key beside it", path.display())]
+    #[error("{path:?} is not the certificate of the key beside it")]
     Mismatch {
         /// The certificate.
         path: PathBuf,

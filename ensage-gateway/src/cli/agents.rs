@@ -50,7 +50,7 @@ pub(crate) fn agents(global: &Global, output: Output) -> Result<u8, Failure> {
 
 /// Sessions of the daemon, if one runs; else the scan alone is shown.
 fn sessions(state: &Path) -> Vec<Value> {
-    let answer = client::ask(state, "GET", "/v1/sessions", None).unwrap_or_default();
+    let answer = client::ask(state, "GET", "/v1/agents", None).unwrap_or_default();
     answer.get("sessions").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn audit(global: &Global, output: Output, args: &Audit) -> Result<u8,
 
 fn check(folder: &Path, output: Output, head: Option<&Path>) -> Result<u8, Failure> {
     if !folder.join("segments").is_dir() {
-        let what = format!("there is no audit log in {}", folder.display());
+        let what = format!("there is no audit log in {folder:?}");
         return Err(Failure::new("not_found", what).remedy("name the state folder with --state"));
     }
     let report = verify::verify(folder, head).map_err(|e| log_failed(&e))?;
@@ -156,7 +156,8 @@ pub(super) fn human(record: &str) -> String {
     let end =
         [at(&r, "/reason"), at(&r, "/http/response/status_code")].into_iter().find(|m| m != "-").unwrap_or_default();
     let ended = ended(&r);
-    format!("{time}  {who:<14} {verdict:<5} {asked} {}{path} {object} {end}{ended}", server(&r))
+    let object = if object.is_empty() { object } else { format!(" {object}") };
+    format!("{time}  {who:<14} {verdict:<5} {asked} {}{path}{object} {end}{ended}  {}", server(&r), at(&r, "/id"))
 }
 
 /// What there is to say of a call that nobody could read.
@@ -211,10 +212,10 @@ mod tests {
             (r#""decision":"deny","reason":"path_not_allowed","outcome":"refused""#, "DENY GET h/p path_not_allowed"),
         ] {
             let call = format!(
-                r#"{{"kind":"call","time":"2026-11-25T10:46:24.1Z","server":{{"address":"h","port":443}},"url":{{"scheme":"https","path":"/p"}},"http":{{"request":{{"method":"GET"}},"response":{{"status_code":200}}}},{members}}}"#
+                r#"{{"kind":"call","id":"ID","time":"2026-11-25T10:46:24.1Z","server":{{"address":"h","port":443}},"url":{{"scheme":"https","path":"/p"}},"http":{{"request":{{"method":"GET"}},"response":{{"status_code":200}}}},{members}}}"#
             );
             let told = human(&call).split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
-            assert_eq!(told, want, "{members}");
+            assert_eq!(told, format!("{want} ID"), "{members}");
         }
     }
 

@@ -38,8 +38,7 @@ pub(crate) fn check(global: &Global, output: Output) -> Result<u8, Failure> {
     }
     drop(err);
     if ok {
-        let name =
-            place.config.as_deref().map_or_else(|| "the embedded default".to_owned(), |p| p.display().to_string());
+        let name = place.config.as_deref().map_or_else(|| "the embedded default".to_owned(), |p| format!("{p:?}"));
         output.line(&format!("{name}: ok\n"))?;
     }
     Ok(u8::from(!ok))
@@ -88,7 +87,7 @@ pub(crate) fn trust(global: &Global, output: Output, trust: Trust) -> Result<u8,
     let path = trust.file.unwrap_or_else(|| PathBuf::from("ensage.toml"));
     let path = std::path::absolute(&path).map_err(Failure::internal)?;
     if !path.is_file() {
-        return Err(Failure::new("not_found", format!("{} is not there", path.display())));
+        return Err(Failure::new("not_found", format!("{path:?} is not there")));
     }
     let text = place::text(&path)?;
     let loaded = config::load(&text, Some(&path), &state::surroundings());
@@ -99,7 +98,7 @@ pub(crate) fn trust(global: &Global, output: Output, trust: Trust) -> Result<u8,
     let digest = place::digest(&text);
     remember(&folder.path().join("trusted"), &digest).map_err(Failure::internal)?;
     let body = json!({ "file": path.display().to_string(), "sha256": digest });
-    output.document("trust", body, |_| format!("trusted {}\n", path.display()))?;
+    output.document("trust", body, |_| format!("trusted {path:?}\n"))?;
     Ok(0)
 }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use ensage_creds::{AgentAsk, Secret, SecretError, Vault};
 use ensage_policy::Policy;
+use ensage_policy::judge::{Hint, enclave_of};
 use ensage_policy::model::{Credential, Enclave, Slot, Source};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -80,7 +81,7 @@ fn warn_undeclared(place: &Place, output: Output, name: &str) {
     if policy.credentials.iter().any(|c| *c.name == *name) {
         return;
     }
-    let file = place.config.as_ref().map_or_else(|| "a configuration".to_owned(), |file| file.display().to_string());
+    let file = place.config.as_ref().map_or_else(|| "a configuration".to_owned(), |file| format!("{file:?}"));
     output.say(&format!(
         "warning: no credential {name} is configured, so nothing uses this secret yet\n  \
          help: add [credential.{name}] with its `slot` and `hosts` to {file}"
@@ -232,7 +233,10 @@ fn choose<'p>(policy: &'p Policy, agent: &str, named: Option<&str>) -> Result<&'
         policy.enclaves.iter().map(AsRef::as_ref).filter(|e| named.is_none_or(|n| *e.name == *n) && lists(e)).collect();
     match fits.as_slice() {
         [one] => Ok(one),
-        [] => Err(Failure::new("not_found", format!("no enclave lists the agent {agent}"))),
+        [] => match enclave_of(policy, agent, named.map_or(Hint::None, Hint::Named)) {
+            Ok(enclave) => Ok(enclave),
+            Err(denial) => Err(place::unlisted(policy, agent, None, denial)),
+        },
         several => {
             let names: Vec<&str> = several.iter().map(|e| &*e.name).collect();
             Err(Failure::new("usage", format!("{agent} is listed in several enclaves: {}", names.join(", ")))

@@ -4,35 +4,39 @@ use std::path::Path;
 
 use ensage_audit::query;
 use ensage_policy::Policy;
-use ensage_policy::judge::{Explanation, Question, Taken, Url, Verdict, explain as judge};
+use ensage_policy::judge::{Explanation, Hint, Question, Taken, Url, Verdict, enclave_of, explain as judge};
 use ensage_policy::model::Enclave;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::args::{Explain, Global};
-use super::audit::{human, log_failed};
+use super::audit::log_failed;
 use super::output::{Failure, Output};
-use super::place;
 use super::text::at;
+use super::{place, taken};
 
 pub(crate) fn explain(global: &Global, output: Output, args: &Explain) -> Result<u8, Failure> {
     let place = place::find(global)?;
     if let Some(id) = &args.id {
-        return taken(&place.state, output, id);
+        return taken::taken(&place, output, id);
     }
     let policy = place::policy(&place, output.json)?;
     let name = args.enclave.as_deref().unwrap_or("");
     let enclave = place::enclave(&policy, name)?;
     if let Some(agent) = &args.agent
-        && !enclave.any_agent
-        && !enclave.agents.iter().any(|a| **a == **agent)
+        && let Err(denial) = enclave_of(&policy, agent, Hint::Named(name))
     {
-        let body = json!({
-            "decision": "deny", "reason": "agent_not_allowed", "message": format!("{name} does not list agent {agent}"),
-            "remedy": format!("add it to enclave.{name}.agents"), "rule": format!("enclave.{name}.agents"),
-            "at": at_line(&policy, enclave.rule.line),
-            "steps": [{ "step": "identity", "decision": "deny", "rule": format!("enclave.{name}.agents") }],
+        let rule = denial.rule.clone().unwrap_or_else(|| enclave.rule.clone());
+        let told = place::unlisted(&policy, agent, None, denial);
+        let list = format!("{}.agents", rule.path);
+        let mut body = json!({
+            "decision": "deny", "reason": "agent_not_allowed", "message": told.message, "rule": list,
+            "at": at_line(&policy, rule.line),
+            "steps": [{ "step": "identity", "decision": "deny", "rule": list }],
         });
+        if let (Some(map), Some(remedy)) = (body.as_object_mut(), told.remedy) {
+            map.insert("remedy".to_owned(), remedy.into());
+        }
         output.document("explain", body, text)?;
         return Ok(1);
     }
@@ -87,7 +91,7 @@ fn at_line(policy: &Policy, line: u32) -> Value {
     }
 }
 
-fn document(policy: &Policy, e: &Explanation) -> Value {
+pub(super) fn document(policy: &Policy, e: &Explanation) -> Value {
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| {
         body.insert(key.to_owned(), value);
@@ -123,7 +127,7 @@ fn step(taken: &Taken<'_>) -> Value {
     body
 }
 
-fn text(b: &Value) -> String {
+pub(super) fn text(b: &Value) -> String {
     let mut out = at(b, "/decision");
     for (key, words) in [("/would", "would"), ("/reason", "because"), ("/rule", "by")] {
         let value = at(b, key);
@@ -132,6 +136,9 @@ fn text(b: &Value) -> String {
         }
     }
     out.push('\n');
+    if let Some(call) = b.get("call") {
+        out.push_str(&format!("  {}\n", asked(b, call)));
+    }
     for (key, label) in [("/message", ""), ("/remedy", "help: ")] {
         let value = at(b, key);
         if value != "-" {
@@ -150,38 +157,25 @@ fn text(b: &Value) -> String {
     out
 }
 
-/// Why a recorded decision was taken.
-fn taken(state: &Path, output: Output, id: &str) -> Result<u8, Failure> {
-    let uuid = Uuid::parse_str(id).map_err(|_| {
-        Failure::new("usage", format!("{id} is no decision id")).remedy("it stands in `ensage-decision` of the answer")
-    })?;
-    let log = state.join("audit");
-    let Some(line) = query::find(&log, uuid).map_err(|e| log_failed(&e))? else {
-        return Err(unknown(&log, uuid)?);
-    };
-    let record: Value = serde_json::from_str(&line).map_err(Failure::internal)?;
-    if record.get("kind").and_then(Value::as_str) != Some("call") {
-        return Err(undecided(&record, &human(&line)));
-    }
-    let denied = record.get("decision").and_then(Value::as_str) == Some("deny");
-    let mut body = Map::new();
-    for key in ["decision", "would", "reason", "message", "rule", "credential", "chamber", "policy"] {
-        if let Some(value) = record.get(key) {
-            body.insert(key.to_owned(), value.clone());
-        }
-    }
-    if let Some(name) = record.pointer("/credential/name") {
-        body.insert("credential".to_owned(), name.clone());
-    }
-    let step = json!({ "step": "recorded", "decision": record.get("decision").cloned().unwrap_or_default() });
-    body.insert("steps".to_owned(), json!([step]));
-    body.insert("call".to_owned(), record);
-    output.document("explain", body.into(), text)?;
-    Ok(u8::from(denied))
+/// Who asked what of whom, when.
+fn asked(b: &Value, call: &Value) -> String {
+    let known = |text: String, before: &str| if text == "-" { String::new() } else { format!("{before}{text}") };
+    let path = known(at(call, "/url/path"), "");
+    format!(
+        "{}{} asked {} for{}{}{}{} on {}",
+        at(b, "/agent"),
+        known(at(b, "/enclave"), " in enclave "),
+        at(b, "/host"),
+        known(at(call, "/mcp/method/name"), " "),
+        known(at(call, "/gen_ai/tool/name"), " "),
+        known(at(call, "/gen_ai/request/model"), " "),
+        known(format!("{} {path}", at(call, "/http/request/method")).trim_end().to_owned(), " "),
+        at(call, "/time"),
+    )
 }
 
 /// An id that no record has: most likely that of a session, the only other one that `run` tells.
-fn unknown(log: &Path, id: Uuid) -> Result<Failure, Failure> {
+pub(super) fn unknown(log: &Path, id: Uuid) -> Result<Failure, Failure> {
     let summary = query::summary(log, id).map_err(|e| log_failed(&e))?;
     Ok(match summary.allowed + summary.denied {
         0 => Failure::new("not_found", format!("no decision {id} is on record here")),
@@ -191,7 +185,7 @@ fn unknown(log: &Path, id: Uuid) -> Result<Failure, Failure> {
 }
 
 /// A record that tells no decision, and what it tells.
-fn undecided(record: &Value, shown: &str) -> Failure {
+pub(super) fn undecided(record: &Value, shown: &str) -> Failure {
     let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = format!("{} is no decision but the record `{shown}`", at(record, "/id"));
     match record.pointer("/session/id").and_then(Value::as_str) {

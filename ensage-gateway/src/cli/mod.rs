@@ -16,6 +16,7 @@ mod place;
 mod report;
 mod run;
 mod sessions;
+mod taken;
 mod text;
 mod variables;
 

@@ -7,15 +7,18 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ensage_endpoint::catalogue::Catalogue;
 use ensage_endpoint::folder::FolderError;
-use ensage_policy::Policy;
 use ensage_policy::config::{self, Diagnostic};
+use ensage_policy::judge::Denial;
 use ensage_policy::model::Enclave;
+use ensage_policy::{Policy, Reason};
 use sha2::{Digest, Sha256};
 
 use super::args::Global;
 use super::daemon::folder_failed;
 use super::output::Failure;
+use super::text::word;
 use crate::state::surroundings;
 
 /// Largest configuration that is read.
@@ -110,7 +113,7 @@ fn unshared(folder: &Path) -> Result<(), FolderError> {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|e| Failure::new("usage", format!("{}: {e}", path.display())))
+    std::path::absolute(path).map_err(|e| Failure::new("usage", format!("{path:?}: {e}")))
 }
 
 /// Finds state folder and configuration; a file of the working folder must be trusted.
@@ -140,9 +143,8 @@ fn accepted(state: &Path, path: &Path, text: &str) -> Result<(), Failure> {
     if is_trusted(state, text) {
         return Ok(());
     }
-    let shown = path.display();
-    let what = format!("{shown} is not trusted: a cloned repository must not configure the gateway");
-    Err(Failure::new("untrusted_config", what).remedy(format!("read it, then run `ensage trust {shown}`")))
+    let what = format!("{path:?} is not trusted: a cloned repository must not configure the gateway");
+    Err(Failure::new("untrusted_config", what).remedy(format!("read it, then run `ensage trust {}`", word(path))))
 }
 
 fn user_folder() -> Option<PathBuf> {
@@ -164,8 +166,7 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     let (text, meta) = content(path)?;
     writable_by_others(path, &meta)?;
     if let Some(folder) = path.parent() {
-        let meta =
-            fs::metadata(folder).map_err(|e| Failure::new("bad_config", format!("{}: {e}", folder.display())))?;
+        let meta = fs::metadata(folder).map_err(|e| Failure::new("bad_config", format!("{folder:?}: {e}")))?;
         // A sticky folder (/tmp) lets nobody replace another's file.
         if meta.mode() & 0o1000 == 0 {
             writable_by_others(folder, &meta)?;
@@ -181,20 +182,20 @@ fn content(path: &Path) -> Result<(String, fs::Metadata), Failure> {
         .read(true)
         .custom_flags(libc_nonblock())
         .open(path)
-        .map_err(|e| bad(format!("cannot read {}: {e}", path.display())))?;
-    let meta = file.metadata().map_err(|e| bad(format!("{}: {e}", path.display())))?;
+        .map_err(|e| bad(format!("cannot read {path:?}: {e}")))?;
+    let meta = file.metadata().map_err(|e| bad(format!("{path:?}: {e}")))?;
     if !meta.is_file() {
-        return Err(bad(format!("{} is not a file", path.display())));
+        return Err(bad(format!("{path:?} is not a file")));
     }
     let mut bytes = Vec::new();
     file.by_ref()
         .take(CONFIG_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| bad(format!("cannot read {}: {e}", path.display())))?;
+        .map_err(|e| bad(format!("cannot read {path:?}: {e}")))?;
     if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        return Err(bad(format!("{} is longer than {CONFIG_BYTES_MAX} bytes", path.display())));
+        return Err(bad(format!("{path:?} is longer than {CONFIG_BYTES_MAX} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| bad(format!("{} is not UTF-8", path.display())))?;
+    let text = String::from_utf8(bytes).map_err(|_| bad(format!("{path:?} is not UTF-8")))?;
     Ok((text, meta))
 }
 
@@ -209,11 +210,11 @@ fn writable_by_others(path: &Path, meta: &fs::Metadata) -> Result<(), Failure> {
     if meta.mode() & OTHERS_WRITE == 0 && !foreign {
         return Ok(());
     }
-    let shown = path.display();
+    let word = word(path);
     let (what, remedy) = if foreign {
-        (format!("{shown} belongs to another user"), format!("chown it to yourself: `chown $(id -u) {shown}`"))
+        (format!("{path:?} belongs to another user"), format!("chown it to yourself: `chown $(id -u) {word}`"))
     } else {
-        (format!("{shown} may be written by others"), format!("`chmod go-w {shown}`"))
+        (format!("{path:?} may be written by others"), format!("`chmod go-w {word}`"))
     };
     Err(Failure::new("bad_config", what).remedy(remedy))
 }
@@ -249,6 +250,21 @@ pub(crate) fn enclave<'p>(policy: &'p Policy, name: &str) -> Result<&'p Arc<Encl
         Failure::new("not_found", format!("there is no enclave {name}"))
             .remedy(format!("choose one of: {}", all.join(", ")))
     })
+}
+
+/// That no enclave is an agent's, with what to write for it: the configuration may not know the agent at all.
+pub(crate) fn unlisted(policy: &Policy, agent: &str, program: Option<&Path>, denial: Denial) -> Failure {
+    let catalogue = Catalogue::builtin();
+    let known = policy.agents.iter().any(|a| *a.name == *agent)
+        || (policy.gateway.catalogue && catalogue.names().any(|name| name == agent));
+    let mut remedy = denial.remedy.unwrap_or_default();
+    if !known && denial.reason == Reason::AgentNotAllowed {
+        let bare = agent.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let key = if bare { agent.to_owned() } else { format!("{agent:?}") };
+        let exe = program.map_or_else(|| format!("**/{agent}"), |path| path.display().to_string());
+        remedy.push_str(&format!(", and say what it is: [agent.{key}] exe = {exe:?}"));
+    }
+    Failure::new("not_found", denial.message).remedy(remedy)
 }
 
 /// All errors of a configuration as one failure.

@@ -141,6 +141,6 @@ fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let text = format!("the summary {} cannot be written: {}", path.display(), chain(error));
+    let text = format!("the summary {path:?} cannot be written: {}", chain(error));
     Failure::new("internal", text).remedy("name a file in a folder that is there and that you may write")
 }

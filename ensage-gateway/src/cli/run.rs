@@ -48,7 +48,7 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     let (program, arguments) = split(run.command.clone())?;
     let planned = planned(&program, &arguments);
     let agent = agent_name(&policy, &program, planned.as_ref());
-    let enclave = choose(&policy, &agent, run.enclave.as_deref())?;
+    let enclave = choose(&policy, &agent, planned.as_ref(), run.enclave.as_deref())?;
     let mode = if run.observe { Mode::Observe } else { enclave.mode };
     tier(&run, mode, enclave)?;
     let mut report = Report::open(&run)?;
@@ -119,17 +119,20 @@ fn agent_name(policy: &Policy, program: &OsString, planned: Option<&Program>) ->
 }
 
 /// `--enclave`, else the one enclave that lists the agent and holds the working folder.
-fn choose<'p>(policy: &'p Policy, agent: &str, named: Option<&str>) -> Result<&'p Enclave, Failure> {
+fn choose<'p>(
+    policy: &'p Policy,
+    agent: &str,
+    planned: Option<&Program>,
+    named: Option<&str>,
+) -> Result<&'p Enclave, Failure> {
     if let Some(name) = named {
         // What `run` starts in a named enclave is its agent by that act.
         return place::enclave(policy, name).map(AsRef::as_ref);
     }
     let folder = std::env::current_dir().and_then(|d| d.canonicalize()).unwrap_or_else(|_| PathBuf::from("/"));
-    enclave_of(policy, agent, Hint::Folder(&folder)).map(AsRef::as_ref).map_err(|denial| {
-        let all: Vec<&str> = policy.enclaves.iter().map(|e| &*e.name).collect();
-        let remedy = denial.remedy.unwrap_or_else(|| format!("choose one with --enclave: {}", all.join(", ")));
-        Failure::new("not_found", denial.message).remedy(remedy)
-    })
+    enclave_of(policy, agent, Hint::Folder(&folder))
+        .map(AsRef::as_ref)
+        .map_err(|denial| place::unlisted(policy, agent, planned.map(|p| p.exe.as_path()), denial))
 }
 
 /// Containment is not there yet: whoever needs it is refused, and nobody gets less than was asked for.
@@ -203,7 +206,7 @@ fn same(place: &Place, policy: &Policy, status: &Value) -> Result<(), Failure> {
     if status.get("policy_hash").and_then(Value::as_str) == Some(&*policy.sha256) {
         return Ok(());
     }
-    let name = |path: Option<&str>| path.unwrap_or("the embedded default").to_owned();
+    let name = |path: Option<&str>| path.map_or_else(|| "the embedded default".to_owned(), |path| format!("{path:?}"));
     if status.get("config").and_then(Value::as_str).map(Path::new) == place.config.as_deref() && place.config.is_some()
     {
         let file = name(place.config.as_deref().and_then(Path::to_str));

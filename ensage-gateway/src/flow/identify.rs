@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::Trial;
+use ensage_policy::judge::{Denial, Trial};
 use ensage_policy::model::Enclave;
 use ensage_policy::{Mode, Policy, Reason, Scheme};
 use uuid::Uuid;
@@ -123,7 +123,10 @@ pub(crate) struct Stranger {
 /// The session that this exchange belongs to, if it may still ask for anything.
 pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> {
     match &conn.client {
-        Client::Stranger(s) => Err(Stop::refused(s.reason, stranger_text(s.reason))),
+        Client::Stranger(s) => {
+            let denial = Denial::new(s.reason, stranger_text(s.reason));
+            Err(Denial { remedy: stranger_remedy(s.reason).map(str::to_owned), ..denial }.into())
+        }
         Client::Member(m) => {
             x.member(m);
             match m.session.life() {
@@ -147,6 +150,18 @@ pub(crate) const fn stranger_text(reason: Reason) -> &'static str {
         Reason::TierTooLow => "this enclave demands more containment than this agent has",
         Reason::Draining => "the gateway is shutting down",
         _ => "the process of this connection is not a known agent",
+    }
+}
+
+/// What its operator would write, where that helps.
+const fn stranger_remedy(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::AgentNotAllowed => Some("list it: [enclave.NAME] agents = [\"AGENT\"]"),
+        Reason::AmbiguousEnclave => Some("start it with `ensage run --enclave NAME`"),
+        Reason::Unattributed => {
+            Some("define it, [agent.NAME] exe = \"PATH\", and list it, [enclave.NAME] agents = [\"NAME\"]")
+        }
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ pub enum SetupError {
     #[error("the system's certificate store is empty")]
     NoSystemRoots,
     /// A bundle of `upstream.roots` could not be read.
-    #[error("cannot read the certificates of {path}")]
+    #[error("cannot read the certificates of {path:?}")]
     Bundle {
         /// The file.
         path: String,

@@ -57,12 +57,44 @@ fn not_listed(policy: &Policy, agent: &str, hint: Hint<'_>) -> Denial {
             Some(enclave) => {
                 Denial::new(Reason::AgentNotAllowed, format!("enclave {name} does not list agent {agent}"))
                     .by(&enclave.rule)
-                    .remedy(format!("add it to {}.agents", enclave.rule.path))
+                    .remedy(format!("write {}", listing(enclave, agent)))
             }
             None => Denial::new(Reason::AgentNotAllowed, format!("there is no enclave {name}"))
                 .remedy(format!("choose one of: {}", names.join(", "))),
         },
-        Hint::None | Hint::Folder(_) => Denial::new(Reason::AgentNotAllowed, format!("no enclave lists agent {agent}"))
-            .remedy(format!("add it to agents of one of: {}", names.join(", "))),
+        Hint::None | Hint::Folder(_) => {
+            let listing = policy.enclaves.iter().filter(|enclave| enclave.agents.iter().any(|name| **name == *agent));
+            let elsewhere: Vec<&str> = listing.map(|enclave| &*enclave.name).collect();
+            if elsewhere.is_empty() {
+                return Denial::new(Reason::AgentNotAllowed, format!("no enclave lists agent {agent}"))
+                    .remedy(format!("write {}", choices(policy, agent)));
+            }
+            let message = format!("no enclave that lists agent {agent} has this folder");
+            let remedy = format!("run it in one of its `folders`, or say which: --enclave {}", elsewhere.join("|"));
+            Denial::new(Reason::AgentNotAllowed, message).remedy(remedy)
+        }
     }
+}
+
+/// What would list it, in each of the first enclaves.
+fn choices(policy: &Policy, agent: &str) -> String {
+    let mut all: Vec<String> =
+        policy.enclaves.iter().take(CHOICES_MAX).map(|enclave| listing(enclave, agent)).collect();
+    if policy.enclaves.len() > CHOICES_MAX {
+        all.push("the same of another enclave".to_owned());
+    }
+    if all.is_empty() {
+        all.push(format!("[enclave.NAME] agents = [{agent:?}]"));
+    }
+    all.join(", or ")
+}
+
+/// Most enclaves that a remedy spells out.
+const CHOICES_MAX: usize = 4;
+
+/// The line that lists one agent more.
+fn listing(enclave: &Enclave, agent: &str) -> String {
+    let mut names: Vec<&str> = enclave.agents.iter().map(|name| &**name).collect();
+    names.push(agent);
+    format!("[{}] agents = {names:?}", enclave.rule.path)
 }

@@ -30,7 +30,7 @@ pub(super) fn reach<'e>(enclave: &'e Enclave, to: &Authority, scheme: Option<Sch
             Fit::Full => Nearest::HostAndPort,
         });
     }
-    Err(refusal(enclave, to, nearest))
+    Err(refusal(enclave, to, scheme, nearest))
 }
 
 /// The entry that closes a host: it is answered 403 without any contact.
@@ -57,10 +57,12 @@ pub(super) fn tunnel<'e>(enclave: &'e Enclave, to: &Authority) -> Option<&'e (Ho
     listed.filter(|_| closed(enclave, to).is_none())
 }
 
-fn refusal(enclave: &Enclave, to: &Authority, nearest: Nearest) -> Denial {
+fn refusal(enclave: &Enclave, to: &Authority, scheme: Option<Scheme>, nearest: Nearest) -> Denial {
     let name = &enclave.name;
     let list = http::list(enclave);
-    let remedy = format!("add an entry with host = \"{to}\" to {}", list.path);
+    // Plain HTTP must be said: without it the new entry would be refused for its scheme.
+    let plain = if scheme == Some(Scheme::Http) { " and scheme = \"http\"" } else { "" };
+    let remedy = format!("add an entry with host = \"{to}\"{plain} to {}", list.path);
     let (reason, message) = match (nearest, to.host.ip()) {
         (Nearest::None, None) => (Reason::HostNotAllowed, format!("{} is not in enclave {name}", to.host)),
         (Nearest::None, Some(_)) => (Reason::AddressLiteral, format!("address {} is not in enclave {name}", to.host)),

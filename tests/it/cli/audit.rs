@@ -140,7 +140,12 @@ fn text_tells_the_port_and_how_it_ended() {
     assert_eq!(done(&mut home.run(&[], &script)).code, Some(0));
     let text = home.done(&["audit"]).out;
     let line = |n: usize| text.lines().filter(|l| l.contains(" GET ") || l.contains(" DELETE ")).nth(n).unwrap();
-    let told = |n: usize| line(n).split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
+    let calls = home.calls();
+    // Between who and the id, which `explain` takes.
+    let told = |n: usize| {
+        let words = line(n).strip_suffix(calls[n]["id"].as_str().unwrap()).unwrap_or_else(|| panic!("{text}"));
+        words.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
+    };
     assert_eq!(told(0), format!("allow GET {}/whole 200", site.at));
     assert_eq!(told(1), format!("allow GET {}/slow 200 client_gone", site.at));
     assert_eq!(told(2), format!("DENY DELETE {}/refused method_not_allowed", site.at));
@@ -202,8 +207,8 @@ fn a_log_of_another_format_version_is_told_as_such_and_is_left_alone() {
     old[8] = 2;
     std::fs::write(&path, &old).unwrap();
 
-    let what = format!("the segment {} was written in format version 2, this build reads version 3", path.display());
-    let help = format!("move {} aside, a new log begins in its place; nothing is deleted", audit.display());
+    let what = format!("the segment {path:?} was written in format version 2, this build reads version 3");
+    let help = format!("move {audit:?} aside, a new log begins in its place; nothing is deleted");
     let told = |words: &[&str], code: i32, doing: &str| {
         let done = home.done(words);
         assert_eq!((done.code, &*done.out), (Some(code), ""), "{done:?}");

@@ -72,12 +72,9 @@ fn a_segment_of_another_version_is_told_by_all_who_read_it_and_is_not_touched() 
 
         assert_eq!(
             other.to_string(),
-            format!(
-                "the segment {} was written in format version {version}, this build reads version 3",
-                path.display()
-            )
+            format!("the segment {path:?} was written in format version {version}, this build reads version 3")
         );
-        let folder = rig.dir().display().to_string();
+        let folder = format!("{:?}", rig.dir());
         assert_eq!(other.remedy(), format!("move {folder} aside, a new log begins in its place; nothing is deleted"));
         std::fs::rename(rig.dir(), rig.temp.path().join("aside")).unwrap();
         assert_eq!(rig.open().append(&note("e")).unwrap(), 1);

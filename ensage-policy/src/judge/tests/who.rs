@@ -26,7 +26,14 @@ fn an_agent_belongs_to_the_one_enclave_that_lists_it() {
     assert_eq!(denial.remedy.as_deref(), Some("say which: ensage run --enclave a|b"));
     let denial = enclave_of(&policy, "writer", Hint::Named("a")).unwrap_err();
     assert_eq!(denial.message, "enclave a does not list agent writer");
-    assert_eq!(denial.remedy.as_deref(), Some("add it to enclave.a.agents"));
+    assert_eq!(denial.remedy.as_deref(), Some("write [enclave.a] agents = [\"coder\", \"writer\"]"));
+    let denial = enclave_of(&policy, "stranger", Hint::None).unwrap_err();
+    assert_eq!(denial.message, "no enclave lists agent stranger");
+    let remedy = denial.remedy.unwrap();
+    assert!(remedy.starts_with("write [enclave.a] agents = [\"coder\", \"stranger\"], or [enclave.b]"), "{remedy}");
+    let denial = enclave_of(&policy, "writer", folder("/home/ann/x")).unwrap_err();
+    assert_eq!(denial.message, "no enclave that lists agent writer has this folder");
+    assert_eq!(denial.remedy.as_deref(), Some("run it in one of its `folders`, or say which: --enclave b"));
     let denial = enclave_of(&policy, "writer", Hint::Named("c")).unwrap_err();
     assert_eq!(denial.message, "there is no enclave c");
     assert_eq!(denial.remedy.as_deref(), Some("choose one of: a, b"));
@@ -95,6 +102,12 @@ fn refusals_tell_what_a_human_would_add() {
     let denial = said.denial.unwrap();
     assert_eq!(denial.message, "no.test is not in enclave a");
     assert_eq!(denial.remedy.as_deref(), Some("add an entry with host = \"no.test:81\" to enclave.a.http"));
+    let url = Url::parse("http://no.test/").unwrap();
+    let said = explain(&policy, enclave(&policy, "a"), Mode::Enforce, &Question::Url { url: &url, method: "GET" });
+    assert_eq!(
+        said.denial.unwrap().remedy.as_deref(),
+        Some("add an entry with host = \"no.test:80\" and scheme = \"http\" to enclave.a.http")
+    );
     let tool = Question::Tool { server: "both", tool: "del\u{1b}[31mete" };
     let denial = explain(&policy, enclave(&policy, "a"), Mode::Enforce, &tool).denial.unwrap();
     assert_eq!(denial.message, "no tool del[31mete on both");
