@@ -174,6 +174,7 @@ pub(crate) fn gateway(global: &Global, output: Output, args: &GatewayArgs) -> Re
     // First thing: nobody of the same user may read this process's memory, and it leaves no core (threat H4).
     ensage_endpoint::harden::not_dumpable().map_err(Failure::internal)?;
     let _ = ensage_endpoint::harden::raise_nofile();
+    crate::telemetry::tell_panics();
     let mut place = place::find(global)?;
     if args.working_folder {
         place.found = Found::WorkingFolder;
@@ -223,9 +224,8 @@ async fn until_told(gateway: &Gateway, signals: Signals, linger: Option<Duration
     loop {
         tokio::select! {
             _ = hup.recv() => {
-                if let Err(message) = gateway.reload() {
-                    tracing::error!(message, "the new configuration is refused, the old one stays in force");
-                }
+                // A refusal is told in the log and by `ensage status`.
+                let _ = gateway.reload();
             }
             _ = term.recv() => break,
             _ = int.recv() => break,

@@ -40,8 +40,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         again::with_tunables(&arguments);
     }
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
-    telemetry(cli.global.verbose);
-    match dispatch(cli, output) {
+    match logged(&cli).and_then(|()| dispatch(cli, output)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output.failed(&failure);
@@ -92,25 +91,15 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     }
 }
 
+/// Logs go to stderr, as `-v`, `-q` and two variables say (contract section 1).
+fn logged(cli: &Cli) -> Result<(), Failure> {
+    let exit = if matches!(cli.command, Command::Run(_)) { 125 } else { 2 };
+    crate::telemetry::install(cli.global.verbose, cli.global.quiet)
+        .map_err(|bad| Failure::new("usage", bad.to_string()).remedy(bad.remedy).exit(exit))
+}
+
 fn version(output: Output) -> Result<u8, Failure> {
     let version = env!("CARGO_PKG_VERSION");
     output.document("version", serde_json::json!({ "version": version }), |_| format!("ensage {version}\n"))?;
     Ok(0)
-}
-
-/// Logs go to stderr; `ENSAGE_LOG` filters, `ENSAGE_LOG_FORMAT` chooses text or JSON.
-fn telemetry(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
-    let fallback = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = std::env::var("ENSAGE_LOG").ok().and_then(|f| EnvFilter::try_new(f).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(fallback));
-    let json = std::env::var("ENSAGE_LOG_FORMAT").is_ok_and(|f| f == "json");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    // A second call in one process (tests) keeps the first subscriber.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

@@ -25,6 +25,7 @@ use super::reply::{self, Stop};
 use super::request::malformed;
 use super::revoke::Watchman;
 use super::substitute::misplaced;
+use super::trace;
 use super::tunnel::{told, tunnel};
 use super::wait::{Patience, unless};
 use super::websocket;
@@ -118,6 +119,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let Ok((stream, there)) = stream.socket(meter, owner.is_some()) else { return };
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
+    trace::opened(id, &client);
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
     let parts = Rc::default();
@@ -141,13 +143,15 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
                         }
                     }
                     () = handed_on(&shared, owner) => {
-                        tracing::warn!(connection = %id, "a connection was handed to another identity");
+                        trace::connection(id, &client)
+                            .in_scope(|| tracing::warn!("a connection was handed to another identity"));
                     }
                 }
             };
             let _ = unless(end, whole).await;
         }
     }
+    trace::closed(id, &client);
     drop((counted, slot));
 }
 

@@ -29,6 +29,7 @@ mod scan;
 mod streams;
 mod strip;
 mod substitute;
+mod trace;
 mod tunnel;
 mod unseen;
 mod wait;

@@ -51,6 +51,7 @@ impl Exchange {
                     session.allowed.fetch_add(1, Ordering::Relaxed);
                 }
                 self.count_call(Decision::Allow, self.facts.would.as_ref().map(|d| d.reason));
+                self.tell_decision(None);
                 Ok(())
             }
             Err(_) => Err(unrecordable()),
@@ -77,9 +78,13 @@ impl Exchange {
                     *action = "refused";
                 }
                 self.count_call(Decision::Deny, Some(denial.reason));
+                self.tell_decision(Some(denial));
                 self.append_call(denial.reason.severity(), "deny", Some(denial), Some((outcome, took)))
             }
-            State::Decided(_) => self.append_end(outcome, Some(denial.reason), took),
+            State::Decided(_) => {
+                self.tell_end(outcome, Some(denial.reason));
+                self.append_end(outcome, Some(denial.reason), took)
+            }
         }?;
         self.state = State::Closed;
         self.conn.shared.log.written(seq)
@@ -102,6 +107,7 @@ impl Exchange {
         let seq = self.append_end(outcome, reason, took).map_err(|_| Cut::Audit)?;
         self.state = State::Closed;
         self.count_end(took);
+        self.tell_end(outcome, reason);
         Ok(Some(seq))
     }
 

@@ -91,7 +91,9 @@ pub(crate) fn refuse(
     let (denial, fault) = match stop {
         Stop::Denied(d) => (*d, None),
         Stop::Fault(f) => {
-            tracing::debug!(cause = crate::telemetry::chain(&f), "the upstream failed");
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                x.within(|| tracing::debug!(error = crate::telemetry::chain(&f), "the upstream failed"));
+            }
             let name = f.certificate_fault();
             let denial = Denial::new(f.reason(), fault_text(&f));
             (Denial { remedy: fault_remedy(&f).map(str::to_owned), ..denial }, name)

@@ -3,7 +3,7 @@
 use ensage_audit::{Draft, SessionEvent};
 use ensage_endpoint::proc::ProcessKey;
 
-use super::Shared;
+use super::{Shared, notice};
 use crate::session::Session;
 
 impl Shared {
@@ -21,6 +21,7 @@ impl Shared {
 
     pub(crate) fn session_record(&self, session: &Session, event: &str, cause: Option<&str>) {
         let mode = self.mode_of(session);
+        notice::session(session, event, cause);
         let event = SessionEvent {
             event,
             session: Some(session.fragment(mode)),

@@ -7,6 +7,7 @@ mod embed;
 mod generation;
 mod listen;
 mod lives;
+mod notice;
 mod owners;
 mod room;
 mod runs;

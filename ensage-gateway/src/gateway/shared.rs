@@ -18,14 +18,14 @@ use tokio::sync::{Semaphore, watch};
 
 use super::generation::{Generation, environment};
 use super::secrets::audit_key;
-use super::{Again, StartError};
+use super::{Again, StartError, notice};
 use crate::ca::{Authority, Minter};
 use crate::flow::HOLD_UNIT;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::session::Sessions;
 use crate::state::StateFolder;
-use crate::telemetry::chain;
+use crate::telemetry::{GATEWAY, chain};
 
 /// Longest search for the owners of a client's socket. It runs beside everything else, and on a busy machine takes many
 /// times what it costs: a client must not be refused for that.
@@ -194,10 +194,11 @@ impl Shared {
             message: error.as_deref(),
         };
         self.note(Draft::policy(if error.is_none() { "info" } else { "medium" }, &event));
-        match error {
+        match &error {
             None => self.metrics.reloaded(),
             Some(_) => self.metrics.reload_rejected(),
         }
+        notice::reloaded(&generation, error.as_deref());
         *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, error));
         result
     }
@@ -267,6 +268,7 @@ impl Shared {
     pub(super) fn drain(&self) {
         if !self.draining.swap(true, Ordering::AcqRel) {
             self.leaving.send_replace(true);
+            tracing::info!(target: GATEWAY, "the gateway drains");
             self.note(Draft::gateway("info", &GatewayEvent { event: "draining", ..GatewayEvent::default() }));
         }
     }
@@ -310,6 +312,7 @@ impl Shared {
             &GatewayEvent { event: "started", version: Some(version), ..GatewayEvent::default() },
         ));
         let policy = self.policy();
+        notice::started(&policy, self.listeners());
         let event = PolicyEvent {
             event: "loaded",
             generation: Some(policy.generation),
@@ -321,7 +324,13 @@ impl Shared {
     }
 
     pub(super) fn stopped_record(&self) {
+        tracing::info!(target: GATEWAY, "the gateway has stopped");
         self.note(Draft::gateway("info", &GatewayEvent { event: "stopped", ..GatewayEvent::default() }));
+    }
+
+    /// Overwrites every secret and placeholder in what is about to be shown.
+    pub(crate) fn redact(&self, text: &mut [u8]) {
+        self.redactor.load().redact(text);
     }
 
     /// Gives a record its place in the log. Whatever others said in it, no secret and no placeholder is written down.

@@ -119,7 +119,13 @@ impl Home {
 
     /// A daemon in the foreground, ready.
     pub(crate) fn gateway(&self) -> Daemon {
-        let mut command = self.ensage(&["gateway"]);
+        self.gateway_in(&[], &[])
+    }
+
+    /// The same with further options, and variables in its environment.
+    pub(crate) fn gateway_in(&self, words: &[&str], variables: &[(&str, &str)]) -> Daemon {
+        let mut command = self.ensage(&[&["gateway"], words].concat());
+        command.envs(variables.iter().copied());
         let mut child = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -10,6 +10,7 @@ mod documents;
 mod help;
 pub(crate) mod home;
 mod inside;
+mod logs;
 mod pinned;
 mod remedies;
 mod report;

@@ -1,0 +1,135 @@
+//! `-v`, `-q`, `ENSAGE_LOG` and `ENSAGE_LOG_FORMAT`, and what stderr then has.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::home::{Done, Home, Site, done};
+
+/// What the daemon says on stderr while one call is let through and one refused.
+fn said(words: &[&str], variables: &[(&str, &str)]) -> (Home, String) {
+    let site = Site::new();
+    let home = Home::with(&site.policy());
+    let daemon = home.gateway_in(words, variables);
+    let script = format!("curl -s http://{0}/a; curl -s -X POST http://{0}/b", site.at);
+    assert_eq!(done(&mut home.run(&[], &script)).code, Some(0));
+    daemon.signal(Signal::TERM);
+    let end: Done = daemon.end();
+    assert_eq!(end.code, Some(0), "{end:?}");
+    (home, end.err)
+}
+
+/// Strictly: one object, exactly the members of interface section 6, each of its type.
+fn strict(line: &str) -> Value {
+    let event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    let members: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["fields", "level", "message", "spans", "target", "time"], "{line}");
+    let time = event["time"].as_str().unwrap();
+    assert!(time.len() == 27 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{line}");
+    assert!(["TRACE", "DEBUG", "INFO", "WARN", "ERROR"].contains(&event["level"].as_str().unwrap()), "{line}");
+    let flat = |fields: &Value| {
+        for (name, value) in fields.as_object().unwrap() {
+            assert!(!(value.is_null() || value.is_object() || value.is_array() || value == ""), "{name} in {line}");
+        }
+    };
+    flat(&event["fields"]);
+    for span in event["spans"].as_array().unwrap() {
+        assert!(span["name"].is_string() && span.as_object().unwrap().len() == 2, "{line}");
+        flat(&span["fields"]);
+    }
+    event
+}
+
+#[test]
+fn by_default_nothing_is_said() {
+    for words in [&[][..], &["-q"]] {
+        let (_home, said) = said(words, &[]);
+        assert_eq!(said, "", "{words:?}");
+    }
+}
+
+#[test]
+fn json_has_an_event_for_each_call_session_and_start() {
+    let (home, said) = said(&["-v"], &[("ENSAGE_LOG_FORMAT", "json")]);
+    let events: Vec<Value> = said.lines().map(strict).collect();
+    let of = |target: &str| events.iter().filter(|e| e["target"] == target).collect::<Vec<_>>();
+    let calls = of("ensage::call");
+    assert_eq!(calls.len(), 2, "{said}");
+    for (event, call) in calls.iter().zip(home.calls()) {
+        for (field, at) in [
+            ("decision.id", "/id"),
+            ("decision", "/decision"),
+            ("reason", "/reason"),
+            ("rule", "/rule"),
+            ("server.address", "/server/address"),
+            ("server.port", "/server/port"),
+            ("url.path", "/url/path"),
+        ] {
+            assert_eq!(event["fields"].get(field), call.pointer(at), "{field} of {event}");
+        }
+        let [connection, exchange] = event["spans"].as_array().unwrap().as_slice() else { panic!("{event}") };
+        assert_eq!((&connection["name"], &exchange["name"]), (&"connection".into(), &"exchange".into()));
+        for (span, field, at) in [
+            (connection, "id", "/connection"),
+            (connection, "session", "/session/id"),
+            (connection, "enclave", "/session/enclave"),
+            (connection, "agent", "/session/agent"),
+            (exchange, "id", "/exchange"),
+            (exchange, "method", "/http/request/method"),
+            (exchange, "host", "/server/address"),
+        ] {
+            assert_eq!(span["fields"].get(field), call.pointer(at), "{field} of {event}");
+        }
+    }
+    let became: Vec<&str> = of("ensage::session").iter().map(|e| e["fields"]["event"].as_str().unwrap()).collect();
+    assert_eq!(became, ["opened", "ended"], "{said}");
+    let gateway: Vec<&str> = of("ensage::gateway").iter().map(|e| e["message"].as_str().unwrap()).collect();
+    let all = ["the gateway listens", "the gateway has started", "the gateway drains", "the gateway has stopped"];
+    assert_eq!(gateway, all, "{said}");
+}
+
+#[test]
+fn text_is_one_line_for_each_event_and_has_no_colour_in_a_pipe() {
+    let (_home, said) = said(&[], &[("ENSAGE_LOG", "ensage::call=info")]);
+    let lines: Vec<&str> = said.lines().collect();
+    let [allowed, refused] = lines.as_slice() else { panic!("{said}") };
+    assert!(allowed.contains(" INFO connection{") && allowed.contains("decision=allow"), "{allowed}");
+    assert!(refused.contains("reason=method_not_allowed") && refused.contains("url.path=/b"), "{refused}");
+    assert!(!said.contains('\x1b'), "{said}");
+}
+
+#[test]
+fn a_refused_reload_is_an_error_of_the_log() {
+    let home = Home::with(&Site::new().policy());
+    let daemon = home.gateway_in(&[], &[("ENSAGE_LOG_FORMAT", "json")]);
+    std::fs::write(home.config(), "nonsense = 1\n").unwrap();
+    assert_eq!(done(home.bare(&["reload", "--state"]).arg(home.state())).code, Some(1));
+    daemon.signal(Signal::TERM);
+    let end = daemon.end();
+    let events: Vec<Value> = end.err.lines().map(strict).collect();
+    let [event] = events.as_slice() else { panic!("{}", end.err) };
+    assert_eq!((&event["level"], &event["target"]), (&"ERROR".into(), &"ensage::gateway".into()));
+    assert!(event["fields"]["error"].as_str().unwrap().contains(":1:1: error: "), "{event}");
+}
+
+#[test]
+fn a_variable_that_means_nothing_is_usage_everywhere() {
+    let home = Home::with(&Site::new().policy());
+    for (name, value, help) in [
+        ("ENSAGE_LOG", "wran", "TARGET=LEVEL"),
+        ("ENSAGE_LOG", "ensage=loud", "TARGET=LEVEL"),
+        ("ENSAGE_LOG_FORMAT", "yaml", "`text` or `json`"),
+    ] {
+        for (words, code) in [(&["version"][..], 2), (&["gateway"], 2), (&["run", "--advisory", "--", "true"], 125)] {
+            let text = done(home.ensage(words).env(name, value));
+            assert_eq!((text.code, text.out.as_str()), (Some(code), ""), "{words:?}: {text:?}");
+            assert!(text.err.starts_with(&format!("ensage: error: {name}: ")), "{text:?}");
+            assert!(text.err.contains(help), "{text:?}");
+            let json = done(home.ensage(&["--json"]).args(words).env(name, value)).json();
+            assert_eq!(json["error"], "usage", "{json}");
+        }
+        assert!(!home.state().join("admin.sock").exists());
+    }
+    for (name, value) in [("ENSAGE_LOG", ""), ("ENSAGE_LOG", "off"), ("ENSAGE_LOG_FORMAT", "text")] {
+        assert_eq!(done(home.ensage(&["version"]).env(name, value)).code, Some(0), "{name}={value}");
+    }
+}
