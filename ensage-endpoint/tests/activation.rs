@@ -10,10 +10,20 @@ use ensage_endpoint::activation::{At, take};
 
 const INSIDE: &str = "ENSAGE_ACTIVATION_INSIDE";
 
+/// As test runners call it.
+const NAME: &str = "passed_sockets_are_taken_once_and_go_no_further";
+
 /// Runs as the passed-to process, and as the one that passes.
 fn main() {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
+    }
+    let asked = |what: &str| std::env::args().any(|argument| argument == what);
+    if asked("--list") {
+        if !asked("--ignored") {
+            println!("{NAME}: test");
+        }
+        return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -28,7 +38,7 @@ fn main() {
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(String::from_utf8(out.stdout).unwrap(), format!("{at}\n"));
-    println!("passed sockets are taken once, and go no further");
+    println!("test {NAME} ... ok");
 }
 
 fn inside() {
