@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 use ruzstd::decoding::FrameDecoder;
 
 use super::body::UpSeen;
+use super::hold::Share;
 use super::reply::Stop;
 use crate::h1::{Broken, Feed, Incoming};
 
@@ -27,6 +28,10 @@ const STEP_BYTES: usize = 4 * 1024;
 const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 /// A block of zstd is no longer (RFC 8878 section 3.1.1.2.4).
 const ZSTD_BLOCK_MAX: usize = 128 * 1024;
+/// The largest window of brotli (RFC 7932 section 9.1).
+const BROTLI_WINDOW_MAX: u64 = 16 << 20;
+/// In the first byte of brotli: its window is larger, which that RFC has no place for and the decoder takes.
+const BROTLI_LARGE_WINDOW: u8 = 0x11;
 
 /// A coding that is read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,7 @@ pub(super) fn clear(
     headers: &mut HeaderMap,
     body: &mut Option<Incoming>,
     bytes_max: u64,
+    window: Share,
     seen: &Rc<UpSeen>,
 ) -> Result<(), Stop> {
     let Some(coding) = coding(headers)? else { return Ok(()) };
@@ -52,8 +58,8 @@ pub(super) fn clear(
     // Of the coded bytes: what they become is told by its own framing.
     headers.remove(header::CONTENT_LENGTH);
     let decoder = Decoder::new(coding, bytes_max);
-    let rest = Bytes::new();
-    *body = Some(Incoming::of(Decoded { coded, rest, decoder, trailers: None, at: At::Coded, seen: seen.clone() }));
+    let (rest, trailers, seen) = (Bytes::new(), None, seen.clone());
+    *body = Some(Incoming::of(Decoded { coded, rest, decoder, window, windowed: 0, trailers, at: At::Coded, seen }));
     Ok(())
 }
 
@@ -88,6 +94,8 @@ enum Fault {
     TooLarge,
     /// It is not what its coding says.
     Malformed,
+    /// There is no room for its window.
+    NoRoom,
 }
 
 impl Fault {
@@ -95,6 +103,7 @@ impl Fault {
         match self {
             Self::TooLarge => (Reason::BodyTooLarge, "this body is too large once it is decoded"),
             Self::Malformed => (Reason::MalformedRequest, "this body is not what its content-encoding says"),
+            Self::NoRoom => (Reason::Overloaded, "too many bytes are held at this moment; try again"),
         }
     }
 }
@@ -165,7 +174,12 @@ impl Decoder {
     fn feed(&mut self, data: &[u8]) -> Result<(), Fault> {
         {
             let clear = &mut *self.clear.0.borrow_mut();
+            let begins = clear.coded == 0;
             clear.coded = clear.coded.saturating_add(data.len() as u64);
+            let large = data.first().is_some_and(|first| first & 0x7f == BROTLI_LARGE_WINDOW);
+            if begins && large && matches!(self.engine, Engine::Brotli(_)) {
+                return Err(Fault::Malformed);
+            }
         }
         let fed = match &mut self.engine {
             Engine::Gzip(gzip) => gzip.write_all(data),
@@ -183,6 +197,16 @@ impl Decoder {
             Engine::Zstd(zstd) => zstd.finish(),
         };
         ended.map_err(|_| self.fault())
+    }
+
+    /// So much of what it has made it may keep, for what follows to repeat.
+    fn window(&self) -> u64 {
+        let most = match &self.engine {
+            Engine::Gzip(_) => 0,
+            Engine::Brotli(_) => BROTLI_WINDOW_MAX,
+            Engine::Zstd(_) => ZSTD_WINDOW_MAX,
+        };
+        self.clear.0.borrow().made.min(most)
     }
 
     fn take(&mut self) -> Bytes {
@@ -294,6 +318,9 @@ struct Decoded {
     /// Of what came of it, not decoded yet.
     rest: Bytes,
     decoder: Decoder,
+    /// Of all held bytes, for `windowed` ones of its window.
+    window: Share,
+    windowed: u64,
     trailers: Option<HeaderMap>,
     at: At,
     seen: Rc<UpSeen>,
@@ -307,6 +334,14 @@ enum At {
 }
 
 impl Decoded {
+    fn decode(&mut self, step: &[u8]) -> Result<(), Fault> {
+        self.decoder.feed(step)?;
+        let window = self.decoder.window();
+        let more = usize::try_from(window.saturating_sub(self.windowed)).unwrap_or(usize::MAX);
+        self.windowed = window;
+        if self.window.grow(more) { Ok(()) } else { Err(Fault::NoRoom) }
+    }
+
     fn failed(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.seen.refused.set(Some(fault.told()));
         self.at = At::End;
@@ -324,7 +359,7 @@ impl Feed for Decoded {
             match self.at {
                 At::Coded if !self.rest.is_empty() => {
                     let step = self.rest.split_to(STEP_BYTES.min(self.rest.len()));
-                    if let Err(fault) = self.decoder.feed(&step) {
+                    if let Err(fault) = self.decode(&step) {
                         return self.failed(fault);
                     }
                 }

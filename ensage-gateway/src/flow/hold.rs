@@ -24,7 +24,12 @@ pub(crate) struct Share {
 impl Share {
     /// A share of nothing yet.
     pub(crate) fn new(conn: &Conn) -> Self {
-        Self { budget: conn.shared.held.clone(), bytes: 0, units: None }
+        Self::of(conn.shared.held.clone())
+    }
+
+    /// The same of this budget.
+    pub(crate) const fn of(budget: Arc<Semaphore>) -> Self {
+        Self { budget, bytes: 0, units: None }
     }
 
     /// Counts `more` bytes: the units that they need beyond those that are here, or `None` for more than can be.

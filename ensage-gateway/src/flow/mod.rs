@@ -51,6 +51,7 @@ pub(crate) use connection::Seed;
 pub(crate) use connection::{Arrival, Incoming as Accepted, serve};
 use exchange::Exchange;
 pub(crate) use hold::HOLD_UNIT;
+use hold::Share;
 pub(crate) use identify::Facts;
 use identify::{Conn, Member};
 use leaving::Busy;
@@ -138,7 +139,7 @@ async fn judged(
 
     // A governed body is judged, searched and sent on in the clear.
     if matches!(route.governed(), Governed::Governed) {
-        decode::clear(&mut head.headers, body, policy.limits.decoded, &x.up)?;
+        decode::clear(&mut head.headers, body, policy.limits.decoded, Share::new(conn), &x.up)?;
     }
 
     // The call itself: a governed body is held and judged whole, anything else passes under the search.

@@ -34,6 +34,14 @@ impl Client {
             Self::Connected(_) => Attribution::PeerPidFd,
         }
     }
+
+    /// Whether it is known to be of another user than this one. Root needs no proxy to do what this user can.
+    const fn is_anothers(&self, own: u32) -> bool {
+        match self {
+            Self::Holds(Ok(Socket { uid, .. })) | Self::Connected(Ok(Process { uid, .. })) => *uid != own && *uid != 0,
+            Self::Holds(Err(_)) | Self::Connected(Err(_)) => false,
+        }
+    }
 }
 
 /// Where a client has come in, and what judges it.
@@ -51,6 +59,11 @@ pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed
     let digest = |process: &Process| shared.digests.of(&process.key()).ok();
     let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
     let place = Place { shared, policy: &generation.policy, scope, by: client.by() };
+    // The embedded default is for the user who started it, not a proxy for everybody on the machine: whose files it may
+    // not look into would else be a client that cannot be found, and observed.
+    if place.policy.embedded && client.is_anothers(rustix::process::geteuid().as_raw()) {
+        return (Seed::Stranger { reason: Reason::Unattributed, facts: Facts::default() }, None);
+    }
     let found = match client {
         Client::Holds(socket) => socket.and_then(|s| Ok((Some(s), owner_of(&shared.peers, &s, &rules)?))),
         Client::Connected(process) => process.and_then(|p| Ok((None, connector_is(p, &rules)?))),

@@ -145,7 +145,10 @@ impl Lane {
     /// Lets others share a new connection.
     pub(crate) fn share(&self, handle: h2::Handle, peer: SocketAddr) -> Rc<Shared> {
         let shared = Rc::new(Shared { handle, peer, sweeps: Cell::new(0) });
-        self.shared.borrow_mut().push(shared.clone());
+        let mut all = self.shared.borrow_mut();
+        // One that takes no request although it has none serves nobody.
+        all.retain(|shared| shared.handle.has_room() || !shared.handle.is_idle());
+        all.push(shared.clone());
         shared
     }
 
@@ -156,18 +159,43 @@ impl Lane {
 
     /// Says that one is being opened, until what is returned is dropped.
     pub(crate) fn open(self: &Rc<Self>) -> Opening {
-        *self.opening.borrow_mut() = Some(Rc::default());
-        Opening(self.clone())
+        let opening: Rc<Notify> = Rc::default();
+        *self.opening.borrow_mut() = Some(opening.clone());
+        Opening(self.clone(), opening)
     }
 }
 
 /// A connection is being opened that may be shared.
-pub(crate) struct Opening(Rc<Lane>);
+pub(crate) struct Opening(Rc<Lane>, Rc<Notify>);
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if let Some(opening) = self.0.opening.borrow_mut().take() {
-            opening.notify_waiters();
-        }
+        // Others may have begun to open one as well: each rings for those who wait for it.
+        self.0.opening.borrow_mut().take_if(|opening| Rc::ptr_eq(opening, &self.1));
+        self.1.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_one_opening_is_not_forgotten_for_another() {
+        let lane: Rc<Lane> = Rc::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let first = lane.open();
+        let waited = lane.opening().unwrap();
+        let mut waits = pin!(waited.notified());
+        assert!(waits.as_mut().poll(cx).is_pending());
+        let second = lane.open();
+        drop(first);
+        assert!(waits.as_mut().poll(cx).is_ready());
+        assert!(lane.opening().is_some());
+        drop(second);
+        assert!(lane.opening().is_none());
     }
 }

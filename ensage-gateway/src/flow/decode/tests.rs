@@ -1,9 +1,12 @@
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use tokio::sync::Semaphore;
 
+use super::super::hold::HOLD_UNIT;
 use super::*;
 
 const MAX: u64 = 64 << 20;
@@ -57,6 +60,15 @@ impl Feed for Pieces {
 
 /// What is read of a coded body, and what is said of it.
 fn read(coding: &'static str, coded: &[u8], size: usize, most: u64) -> (Vec<u8>, Option<Reason>) {
+    read_within(1 << 30, coding, coded, size, most)
+}
+
+fn share(budget: u64) -> Share {
+    Share::of(Arc::new(Semaphore::new((budget / HOLD_UNIT).try_into().unwrap())))
+}
+
+/// The same where so many bytes may be held.
+fn read_within(budget: u64, coding: &'static str, coded: &[u8], size: usize, most: u64) -> (Vec<u8>, Option<Reason>) {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(coded.len()));
@@ -64,7 +76,7 @@ fn read(coding: &'static str, coded: &[u8], size: usize, most: u64) -> (Vec<u8>,
     pieces.reverse();
     let mut body = Some(Incoming::of(Pieces(pieces)));
     let seen = Rc::default();
-    assert!(clear(&mut headers, &mut body, most, &seen).is_ok(), "{coding}");
+    assert!(clear(&mut headers, &mut body, most, share(budget), &seen).is_ok(), "{coding}");
     assert!(headers.is_empty(), "{headers:?}");
     let mut body = body.unwrap();
     let mut out = Vec::new();
@@ -145,8 +157,37 @@ fn what_is_not_read_here_is_not_begun() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         let mut body = Some(Incoming::of(Pieces(vec![Bytes::from_static(b"x")])));
-        let refused = clear(&mut headers, &mut body, MAX, &Rc::default());
+        let refused = clear(&mut headers, &mut body, MAX, share(0), &Rc::default());
         assert!(matches!(refused, Err(Stop::Denied(d)) if d.reason == Reason::EncodingRefused), "{coding}");
         assert!(body.is_some() && !headers.is_empty(), "{coding}");
     }
+}
+
+/// Bits, the lowest of each byte first: the head of brotli (RFC 7932 section 9), and one block that is stored.
+fn brotli_stored(window: &[(u64, u32)], length: u64) -> Vec<u8> {
+    let block = [(0, 1), (2, 2), (length - 1, 24), (1, 1)];
+    let bits: Vec<u8> = window.iter().chain(&block).flat_map(|(v, n)| (0..*n).map(move |i| (v >> i & 1) as u8)).collect();
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |all, bit| all << 1 | bit)).collect()
+}
+
+/// `draft-vandevenne-shared-brotli-format` has windows of up to 1 GiB, which the decoder would take.
+#[test]
+fn c_brotli_has_the_windows_of_its_rfc() {
+    let data = vec![b'a'; (1 << 20) + 1];
+    let with = |window: &[(u64, u32)]| [brotli_stored(window, data.len() as u64), data.clone(), vec![3]].concat();
+    assert_eq!(read("br", &with(&[(0xf, 4)]), 9000, MAX), (data.clone(), None));
+    assert_eq!(read("br", &with(&[(0x11, 8), (30, 6)]), 9000, MAX), (vec![], Some(Reason::MalformedRequest)));
+}
+
+/// A window stays as long as its body is under way, however little of it comes.
+#[test]
+fn c_windows_count_as_held() {
+    let data = vec![b'a'; (1 << 20) + 1];
+    let brotli = [brotli_stored(&[(0xf, 4)], data.len() as u64), data.clone(), vec![3]].concat();
+    let noise: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (coding, coded) in [("br", brotli), ("zstd", zstd(&noise))] {
+        assert_eq!(read_within(512 << 10, coding, &coded, 4096, MAX).1, Some(Reason::Overloaded), "{coding}");
+        assert_eq!(read_within(2 << 20, coding, &coded, 4096, MAX).1, None, "{coding}");
+    }
+    assert_eq!(read_within(0, "gzip", &gzip(&noise), 4096, MAX), (noise, None));
 }
