@@ -166,7 +166,8 @@ fn what_is_not_read_here_is_not_begun() {
 /// Bits, the lowest of each byte first: the head of brotli (RFC 7932 section 9), and one block that is stored.
 fn brotli_stored(window: &[(u64, u32)], length: u64) -> Vec<u8> {
     let block = [(0, 1), (2, 2), (length - 1, 24), (1, 1)];
-    let bits: Vec<u8> = window.iter().chain(&block).flat_map(|(v, n)| (0..*n).map(move |i| (v >> i & 1) as u8)).collect();
+    let bits: Vec<u8> =
+        window.iter().chain(&block).flat_map(|(v, n)| (0..*n).map(move |i| (v >> i & 1) as u8)).collect();
     bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |all, bit| all << 1 | bit)).collect()
 }
 
