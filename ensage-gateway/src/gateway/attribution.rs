@@ -252,3 +252,19 @@ fn fragment(process: &Process, digest: Option<&str>, ancestors: &[Ancestor<'_>])
     }
     .fragment()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whose files may not be looked into is found by the kernel alone: without a process, but not without a user.
+    #[test]
+    fn h3_the_user_of_a_socket_is_known_without_its_process() {
+        let of = |uid| Client::Holds(Ok(Socket { inode: 1, uid, cookie: 1, cgroup: None }));
+        assert!(of(1001).is_anothers(1000));
+        assert!(!of(1000).is_anothers(1000));
+        assert!(!of(0).is_anothers(1000));
+        assert!(of(1000).is_anothers(0));
+        assert!(!Client::Holds(Err(Unknown::NoSocket)).is_anothers(1000));
+    }
+}

@@ -156,8 +156,12 @@ where
             && let Some(idle) = bounds.waits.idle_timeout
         {
             let due = *quiet.get_or_insert_with(|| Instant::now() + idle);
-            if !leaving && timer.poll(due, cx).is_ready() {
-                leaving = true;
+            if timer.poll(due, cx).is_ready() {
+                if leaving {
+                    // What it was answered waits for a window that it does not open.
+                    return Poll::Ready(End::Over);
+                }
+                (leaving, quiet) = (true, None);
                 conn.graceful_shutdown();
                 cx.waker().wake_by_ref();
             }

@@ -209,3 +209,24 @@ fn what_is_no_http2_is_refused_and_recorded() {
     let client = lab.rig.h2(&lab.gateway, "other.test:443");
     assert_eq!(client.run(h2::ask(client.sender(), super::post("https://other.test/", b"a"))).unwrap().status, 200);
 }
+
+/// What is answered and never taken keeps no connection for longer than silence may last.
+#[test]
+fn h8_a_window_that_stays_shut_keeps_no_connection() {
+    let rig = rig();
+    let origin = H2Origin::answering(rig.ca.leaf(&["ok.test"]), |_| good("short"));
+    let entries = "[[enclave.lab.http]]\nhost = \"ok.test\"\n";
+    let config = lab(entries).resolve("ok.test:443", origin.address()).body("[limits]\nidle_timeout = \"1s\"\n");
+    let gateway = rig.start_with(&config);
+    let mut shut = ::h2::client::Builder::new();
+    shut.initial_window_size(0);
+    let mut tunnel = Raw::open(gateway.address());
+    assert_eq!(tunnel.connect("ok.test:443", "").status, 200);
+    let client = h2::Client::with(tunnel, &rig.trust(), "ok.test", &shut);
+    let broken = client.run(async {
+        let mut send = client.sender().ready().await.unwrap();
+        let (head, _) = send.send_request(Request::get("https://ok.test/").body(()).unwrap(), true).unwrap();
+        head.await.unwrap().into_body().data().await
+    });
+    assert!(matches!(broken, Some(Err(_))), "{broken:?}");
+}
