@@ -220,6 +220,11 @@ impl Reason {
         }
     }
 
+    /// True for faults of the upstream alone: what the gateway itself cannot do now is a refusal of its own.
+    pub const fn is_upstream(self) -> bool {
+        matches!(self.class(), Class::BadGateway | Class::GatewayTimeout)
+    }
+
     /// True if observe mode lets the call through and records `would = deny` (contract section 5).
     ///
     /// Chambers, ambiguous authority, framing or JSON, special-purpose addresses, placeholder misuse and every

@@ -198,11 +198,9 @@ fn admit(shared: &Arc<Shared>, worker: &Rc<Worker>, seed: Seed) -> (Client, Opti
             let most = shared.policy().limits.per_client;
             let before = session.connections.fetch_add(1, Ordering::AcqRel);
             let counted = Some(Counted { session: session.clone(), shared: shared.clone() });
-            if before >= most {
-                return (Client::Stranger(Rc::new(Stranger { reason: Reason::Overloaded, facts })), counted);
-            }
             let rooms = worker.rooms(&session);
-            let member = Member { session, facts, would, pool: rooms.pool.clone(), mcp: rooms.mcp.clone(), rooms };
+            let (pool, mcp, is_over) = (rooms.pool.clone(), rooms.mcp.clone(), before >= most);
+            let member = Member { session, facts, would, pool, mcp, rooms, is_over };
             (Client::Member(Rc::new(member)), counted)
         }
     }

@@ -110,6 +110,8 @@ pub(crate) struct Member {
     pub(crate) rooms: Rooms,
     /// What its session has seen of MCP sessions.
     pub(crate) mcp: Rc<super::scan::McpSessions>,
+    /// Its connection is one more than its session may have.
+    pub(crate) is_over: bool,
 }
 
 /// A process that belongs to no enclave.
@@ -129,6 +131,9 @@ pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> 
         }
         Client::Member(m) => {
             x.member(m);
+            if m.is_over {
+                return Err(Stop::refused(Reason::Overloaded, "this session has too many connections open; end some"));
+            }
             match m.session.life() {
                 Life::Open => Ok(m.clone()),
                 Life::Ended => Err(Stop::refused(Reason::SessionEnded, "this session is over; start the agent again")),

@@ -61,7 +61,7 @@ impl Exchange {
     /// A refusal is one record, written before its answer goes out.
     pub(crate) fn refused(&mut self, denial: &Denial, status: StatusCode) -> Result<(), ensage_audit::AuditError> {
         self.facts.status = Some(status.as_u16());
-        let outcome = if denial.reason.is_fault() { "upstream_failed" } else { "refused" };
+        let outcome = if denial.reason.is_upstream() { "upstream_failed" } else { "refused" };
         let took = self.started.elapsed();
         if self.state != State::Closed {
             self.count_end(took);

@@ -91,7 +91,8 @@ fn a_gateway_that_drains_ends_what_runs_and_begins_nothing() {
         assert_eq!((answer.status, answer.told()), (503, Some("draining")), "{}", answer.text());
         assert_eq!((answer.field("connection"), answer.field("retry-after")), (Some("close"), Some("5")));
         assert_eq!(raw.try_rest().unwrap(), b"");
-        assert_eq!(reason(&rig.calls().pop().unwrap()), "draining");
+        let record = rig.calls().pop().unwrap();
+        assert_eq!((reason(&record).as_str(), &record["outcome"]), ("draining", &"refused".into()), "{record}");
     }
     let body = r#"{"model":"m","max_tokens":1,"messages":[]}"#;
     llm.send(format!("POST /v1/messages HTTP/1.1\r\nHost: llm.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());

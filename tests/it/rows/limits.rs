@@ -78,6 +78,30 @@ fn h8_a_head_that_does_not_come_is_timed_out() {
     assert_eq!(raw.answer().status, 200);
 }
 
+/// One connection more than a session may have: refused by the gateway, not by an upstream, and on the session's account.
+#[test]
+fn h8_a_connection_too_many_is_refused_on_its_session() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
+    let limits = "[limits]\nper_client = 1\n";
+    let gateway = rig.start_with(&lab(ENTRIES).body(limits).resolve("*.test:443", origin.address()));
+    let mut first = rig.tunnel(&gateway, "ok.test:443");
+    first.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
+    let allowed = rig.calls().pop().unwrap();
+    let answer = Raw::open(gateway.address()).connect("ok.test:443", "");
+    check(&rig, &answer, 503, "overloaded");
+    assert_eq!(answer.field("retry-after"), Some("5"));
+    let refused = rig.calls().pop().unwrap();
+    assert_eq!(refused["outcome"], "refused", "{refused}");
+    assert!(allowed["session"]["id"].is_string());
+    assert_eq!(refused["session"], allowed["session"]);
+    let text = rig.good(&["status", "--metrics"]);
+    let labels = [("enclave", "lab"), ("type", "connect"), ("decision", "deny"), ("reason", "overloaded")];
+    assert!((Metrics::parse(&text).value("calls_total", &labels) - 1.0).abs() < f64::EPSILON, "{text}");
+    drop(first);
+}
+
 /// H11: without file descriptors nobody new is taken, and whoever is there is served as before.
 #[test]
 fn h11_without_descriptors_the_rest_lives() {
