@@ -112,10 +112,7 @@ const AGAIN_MAX: u32 = 3;
 /// Sends the request over a pooled connection, or a new one where there is none that is still open.
 pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
     let Outbound { request, key, scrub, te } = outbound;
-    let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
-        Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
-    })?;
+    let dialer = dialer(conn, x)?;
     x.via(dialer.via(&key.authority));
     let limit = x.policy().limits.upstream_head_timeout;
     let begun = Instant::now();
@@ -171,6 +168,14 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
         }
     }
     Err(Fault::Closed.into())
+}
+
+/// What connections of this exchange's generation are opened by.
+pub(super) fn dialer(conn: &Conn, x: &Exchange) -> Result<Rc<Dialer>, Stop> {
+    conn.worker.dialer(&x.generation).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
+        Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
+    })
 }
 
 /// What `work` comes to, by `due` where there is a limit. When it is not done by `shown`, the call goes into the log on

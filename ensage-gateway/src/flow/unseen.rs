@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use super::body::Cut;
 use super::connection::{Link, Tunnel};
 use super::exchange::Exchange;
+use super::forward::dialer;
 use super::identify::{self, Client, Conn, Member, Taint, Via};
 use super::prefixed::Prefixed;
 use super::pump::{Over, Pump};
@@ -126,10 +127,7 @@ async fn opened(
     let named = tokio::time::timeout(wait, named(io, permit.authority())).await;
     named.map_err(|_| Stop::refused(Reason::ClientTimeout, "the ClientHello took too long"))??;
     x.launch()?;
-    let dialer = conn.worker.dialer(&x.generation).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "the upstream leg cannot be set up");
-        Stop::refused(Reason::Internal, "the gateway cannot reach any upstream now")
-    })?;
+    let dialer = dialer(conn, x)?;
     let dialled = dialer.dial_unseen(permit.authority(), permit.addresses(), &conn.shared).await;
     let (upstream, peer): (Socket, SocketAddr) = dialled.map_err(Stop::from)?;
     x.decided(Some(peer))?;

@@ -84,6 +84,15 @@ pub(super) fn trailers(section: &Bytes) -> Option<HeaderMap> {
     fields(section, section, |_, _| Some(()))
 }
 
+/// Whether a client waits to be told to send its body (RFC 9110 section 10.1.1).
+pub(crate) fn expects_continue(fields: &HeaderMap) -> bool {
+    fields.get(EXPECT).is_some_and(|value| is_continue(value.as_bytes()))
+}
+
+fn is_continue(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"100-continue")
+}
+
 /// Whether an answer has no content whatever its fields say (RFC 9112 section 6.3).
 pub(crate) fn is_bodyless(status: StatusCode, asked: &Method) -> bool {
     *asked == Method::HEAD
@@ -133,7 +142,7 @@ impl Facts {
             self.close |= lists(value, b"close");
             self.keep_alive |= lists(value, b"keep-alive");
         } else if *name == EXPECT {
-            self.expects |= value.eq_ignore_ascii_case(b"100-continue");
+            self.expects |= is_continue(value);
         }
         Some(())
     }

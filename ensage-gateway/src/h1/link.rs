@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -74,10 +74,7 @@ where
         write_request(out, &head.method, &head.uri, &fields);
         out.put_slice(b"\r\n");
         origin.upload = (framing != Framing::None).then_some(Upload { body, framing });
-        let asks = |fields: &HeaderMap| {
-            fields.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-        };
-        origin.word = (origin.upload.is_some() && asks(&fields)).then(|| Instant::now() + WORD_WAIT);
+        origin.word = (origin.upload.is_some() && head::expects_continue(&fields)).then(|| Instant::now() + WORD_WAIT);
         origin.asked = head.method;
         // Until its answer says otherwise: who gives up waiting for that must not ask again.
         origin.persistence = Persistence::Close;

@@ -23,7 +23,7 @@ mod serve;
 mod tests;
 
 pub(crate) use body::{Broken, Feed, Incoming};
-pub(crate) use head::{is_bodyless, write_response};
+pub(crate) use head::{expects_continue, is_bodyless, write_response};
 pub(crate) use link::{Link, SendError, WORD_WAIT};
 pub(crate) use lookout::{Lookout, Presence};
 pub(crate) use out::tell_length;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::received::{Received, Trailers};
 use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window, head};
 use crate::gate;
-use crate::h1::{Broken, Feed, Incoming, WORD_WAIT, is_bodyless};
+use crate::h1::{Broken, Feed, Incoming, WORD_WAIT, expects_continue, is_bodyless};
 use crate::timer::Timer;
 
 /// Most streams that are counted on when a connection's window is told; an upstream rarely lets more be opened.
@@ -159,8 +159,7 @@ where
     pub(crate) fn ask(handle: &Handle, head: http::request::Parts, body: B, te: bool) -> Result<Self, B> {
         let mut head = head;
         let method = head.method.clone();
-        let waits = !body.is_end_stream()
-            && head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits = !body.is_end_stream() && expects_continue(&head.headers);
         if head::outgoing(&mut head, te).is_none() {
             return Err(body);
         }

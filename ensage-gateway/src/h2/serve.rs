@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use h2::Reason;
 use h2::server::{self, SendResponse};
-use http::{Method, Response, StatusCode, header, request};
+use http::{Method, Response, StatusCode, request};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
@@ -25,7 +25,7 @@ use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window};
 use crate::bell::Bell;
 use crate::gate;
-use crate::h1::{Broken, DRIVE_WAIT, Driven, Feed, Incoming};
+use crate::h1::{Broken, DRIVE_WAIT, Driven, Feed, Incoming, expects_continue};
 use crate::timer::Timer;
 
 /// Bounds of one connection.
@@ -190,7 +190,7 @@ fn asked(request: http::Request<h2::RecvStream>, respond: SendResponse<Bytes>, l
     let (mut head, stream) = request.into_parts();
     let ends = stream.is_end_stream();
     let fault = head::request(&mut head, limits, ends).err();
-    let waits = head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let waits = expects_continue(&head.headers);
     let told = (waits && !ends).then(Rc::<Cell<bool>>::default);
     let body = match ends {
         true => Incoming::empty(),
