@@ -10,10 +10,8 @@ use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::python::{KEY, configure};
-use super::servers::{Server, Tls, agent};
+use super::servers::{MCP, Server, TOKEN, Tls, agent};
 use crate::cli::home::{Done, Home, done, fed, filled, start, until};
-
-const TOKEN: &str = "lab-the-real-token-of-this-test";
 
 const MORE: &str = r#"
 [[enclave.lab.http]]
@@ -23,11 +21,6 @@ websocket = true
 [[enclave.lab.http]]
 host = "generativelanguage.googleapis.com"
 paths = ["/v1beta/models/**"]
-[enclave.lab.mcp.lab]
-url = "https://mcp.lab.test/mcp"
-tools = ["echo"]
-credential = "lab"
-pin = false
 [credential.openai]
 slot = "bearer"
 hosts = ["api.openai.com"]
@@ -38,11 +31,6 @@ slot = "header:x-goog-api-key"
 hosts = ["generativelanguage.googleapis.com"]
 placeholder = "AIza"
 env = "GEMINI_API_KEY"
-[credential.lab]
-slot = "bearer"
-hosts = ["mcp.lab.test"]
-placeholder = "lab_"
-env = "MCP_LAB_TOKEN"
 "#;
 
 /// An agent, and how it is told to do things.
@@ -135,7 +123,7 @@ impl Lab {
         let tls = Tls::new(&home, &[&models[..], &["mcp.lab.test"]].concat());
         let (llm, mcp) = (Server::llm(&home, &tls, KEY)?, Server::mcp(&home, &tls, TOKEN)?);
         let names: Vec<_> = models.iter().map(|m| (*m, llm.port)).chain([("mcp.lab.test", mcp.port)]).collect();
-        configure(&home, &tls, &names, MORE);
+        configure(&home, &tls, &names, &format!("{MORE}{MCP}"));
         for (name, secret) in [("openai", KEY), ("gemini", KEY), ("lab", TOKEN)] {
             assert_eq!(fed(&mut home.ensage(&["creds", "add", name]), secret.as_bytes()).code, Some(0));
         }

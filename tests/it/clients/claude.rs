@@ -3,23 +3,8 @@
 use serde_json::Value;
 
 use super::python::{KEY, arrived, configure};
-use super::servers::{Server, Tls, agent};
+use super::servers::{MCP, Server, TOKEN, Tls, agent};
 use crate::cli::home::{Done, Home, done, fed};
-
-const TOKEN: &str = "lab-the-real-token-of-this-test";
-
-const MCP: &str = r#"
-[enclave.lab.mcp.lab]
-url = "https://mcp.lab.test/mcp"
-tools = ["echo"]
-credential = "lab"
-pin = false
-[credential.lab]
-slot = "bearer"
-hosts = ["mcp.lab.test"]
-placeholder = "lab_"
-env = "MCP_LAB_TOKEN"
-"#;
 
 struct Lab {
     home: Home,

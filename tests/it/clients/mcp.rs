@@ -1,23 +1,8 @@
 //! The official MCP SDKs of Python and TypeScript: what they list, what they call, what they are refused.
 
 use super::python::configure;
-use super::servers::{Server, Tls, clients, node, python};
+use super::servers::{MCP, Server, TOKEN, Tls, clients, node, python};
 use crate::cli::home::{Done, Home, done, fed};
-
-const TOKEN: &str = "lab-the-real-token-of-this-test";
-
-const MORE: &str = r#"
-[enclave.lab.mcp.lab]
-url = "https://mcp.lab.test/mcp"
-tools = ["echo"]
-credential = "lab"
-pin = false
-[credential.lab]
-slot = "bearer"
-hosts = ["mcp.lab.test"]
-placeholder = "lab_"
-env = "MCP_LAB_TOKEN"
-"#;
 
 const PYTHON: &str = r"
 import asyncio, os, httpx2
@@ -57,7 +42,7 @@ fn lab() -> Option<(Home, Server)> {
     let home = Home::new();
     let tls = Tls::new(&home, &["mcp.lab.test"]);
     let server = Server::mcp(&home, &tls, TOKEN)?;
-    configure(&home, &tls, &[("mcp.lab.test", server.port)], MORE);
+    configure(&home, &tls, &[("mcp.lab.test", server.port)], MCP);
     assert_eq!(fed(&mut home.ensage(&["creds", "add", "lab"]), TOKEN.as_bytes()).code, Some(0));
     Some((home, server))
 }

@@ -9,6 +9,23 @@ use serde_json::Value;
 
 use crate::cli::home::{Home, start};
 
+/// The real token of the MCP server.
+pub(super) const TOKEN: &str = "lab-the-real-token-of-this-test";
+
+/// The MCP server in the configuration: one of its tools, and the credential for it.
+pub(super) const MCP: &str = r#"
+[enclave.lab.mcp.lab]
+url = "https://mcp.lab.test/mcp"
+tools = ["echo"]
+credential = "lab"
+pin = false
+[credential.lab]
+slot = "bearer"
+hosts = ["mcp.lab.test"]
+placeholder = "lab_"
+env = "MCP_LAB_TOKEN"
+"#;
+
 /// The folder that `tests/clients/install` fills.
 pub(super) fn clients() -> PathBuf {
     let named = std::env::var_os("ENSAGE_CLIENTS").map(PathBuf::from);
