@@ -9,6 +9,7 @@
 )]
 
 pub mod admin;
+mod ahead;
 mod bell;
 mod bundle;
 pub mod ca;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::ahead::Ahead;
 use crate::metrics::Meter;
 
 /// One end of a connection; of a TCP one without Nagle's delay.
@@ -19,6 +20,7 @@ pub(crate) struct Socket {
     stream: Stream,
     breaks: Breaks,
     meter: Meter,
+    ahead: Ahead,
 }
 
 #[derive(Debug)]
@@ -40,12 +42,12 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream, meter: Meter) -> io::Result<Self> {
         // Without it Nagle and delayed ACK together cost 40 ms on every small message.
         stream.set_nodelay(true)?;
-        Ok(Self { stream: Stream::Tcp(stream), breaks: Breaks::default(), meter })
+        Ok(Self { stream: Stream::Tcp(stream), breaks: Breaks::default(), meter, ahead: Ahead::default() })
     }
 
     /// Takes a connected Unix stream.
     pub(crate) fn unix(stream: UnixStream, meter: Meter) -> Self {
-        Self { stream: Stream::Unix(Rc::new(stream)), breaks: Breaks::default(), meter }
+        Self { stream: Stream::Unix(Rc::new(stream)), breaks: Breaks::default(), meter, ahead: Ahead::default() }
     }
 
     /// The stream, if it is a Unix one.
@@ -97,8 +99,9 @@ fn when<T>(
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+        let this = &mut *self;
+        let read = match &mut this.stream {
+            Stream::Tcp(stream) => this.ahead.poll_read(Pin::new(stream), cx, buf),
             Stream::Unix(stream) => when(
                 || stream.poll_read_ready(cx),
                 || stream.try_read(buf.initialize_unfilled()).map(|read| buf.advance(read)),
