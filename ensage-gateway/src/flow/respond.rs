@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ensage_mcp::filter::{Ask, ResponseFilter};
@@ -131,15 +132,27 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
-    let wait = x.policy().limits.upstream_head_timeout;
-    let taken = match stages.held {
-        None => Some(at_once(&mut body, &mut stages).await),
-        Some(_) => conn.patience.until(Instant::now() + wait, pin!(at_once(&mut body, &mut stages))).await,
+    let wait = match stages.held {
+        Some(_) => Wait::ForAll(x.policy().limits.upstream_head_timeout),
+        None if is_short(&body) => Wait::ForAll(SHORT_WAIT),
+        None => Wait::ForNothing,
+    };
+    let mut first = First::default();
+    let taken = match wait {
+        Wait::ForNothing => Some(at_once(&mut body, &mut stages, &mut first, wait).await),
+        Wait::ForAll(most) => {
+            let taking = pin!(at_once(&mut body, &mut stages, &mut first, wait));
+            conn.patience.until(Instant::now() + most, taking).await
+        }
     };
     if stages.held.is_some() {
         x.takes_over();
     }
-    let (mut first, ended) = taken.ok_or(Fault::Timeout)?.map_err(|cut| broke(&loan, cut))?;
+    let ended = match taken {
+        Some(taken) => taken.map_err(|cut| broke(&loan, cut))?,
+        None if stages.held.is_some() => return Err(Fault::Timeout.into()),
+        None => false,
+    };
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
@@ -160,23 +173,41 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
 /// Most bytes of an answer that are taken in one go before its head goes out.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
-/// What came together with the head, through the stages. A short answer usually did: taken whole it keeps its length
-/// and needs one write to the log. Nothing is waited for, but for the end of what is held whole: whether its head may
-/// go out is known there only.
-async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(First, bool), Cut> {
-    let held = stages.held.is_some();
-    let mut first = First::default();
+/// An answer of no more bytes than this is short, where its length is told.
+const SHORT_BYTES: u64 = 16 * 1024;
+/// How long the head of a short answer waits for its body. Many servers say the two one after the other, and what goes
+/// out together is one write and one record.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
+
+fn is_short(body: &Incoming) -> bool {
+    !body.is_end_stream() && body.size_hint().exact().is_some_and(|left| left <= SHORT_BYTES)
+}
+
+/// What is waited for before the head of an answer goes out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// What is not here yet comes behind it.
+    ForNothing,
+    /// All of the body, so long at most.
+    ForAll(Duration),
+}
+
+/// What came together with the head, through the stages into `first`; true if that is all. A short answer usually did:
+/// taken whole it keeps its length and needs one write to the log. What is held whole is waited for to its end: whether
+/// its head may go out is known there only.
+async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wait: Wait) -> Result<bool, Cut> {
+    let (held, waits) = (stages.held.is_some(), wait != Wait::ForNothing);
     let mut seen = 0;
     while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending if held => Poll::Pending,
+            Poll::Pending if waits => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         })
         .await;
         match frame {
-            None => return Ok((first, false)),
-            Some(None) => return Ok((first, true)),
+            None => return Ok(false),
+            Some(None) => return Ok(true),
             Some(Some(Err(_))) => return Err(Cut::Upstream),
             Some(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
@@ -184,15 +215,15 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages) -> Result<(First, boo
                     stages.feed(data, &mut first.data)?;
                 }
                 // What is held goes out with a length, and HTTP/1 has no place for trailers then.
-                Err(_) if held => return Ok((first, true)),
+                Err(_) if held => return Ok(true),
                 Err(frame) => {
                     first.trailers = frame.into_trailers().ok();
-                    return Ok((first, false));
+                    return Ok(false);
                 }
             },
         }
     }
-    Ok((first, body.is_end_stream()))
+    Ok(body.is_end_stream())
 }
 
 fn joined(parts: Vec<Bytes>) -> Bytes {
@@ -285,5 +316,65 @@ fn learn_session(x: &Exchange, headers: &HeaderMap) {
         && let Some(id) = headers.get("mcp-session-id").and_then(|v| v.to_str().ok())
     {
         x.learn(Some(id), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::task::Context;
+
+    use http_body::Frame;
+
+    use super::*;
+    use crate::h1::{Broken, Feed};
+    use crate::timer::tests::paused;
+
+    /// Pieces that come one after the other, each when it was asked for once before; then nothing more comes.
+    struct Slow(VecDeque<&'static [u8]>, bool, u64);
+
+    impl Feed for Slow {
+        fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+            self.1 = !self.1;
+            if self.1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let Some(piece) = self.0.pop_front() else { return Poll::Pending };
+            self.2 -= piece.len() as u64;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece)))))
+        }
+
+        fn left(&self) -> Option<u64> {
+            Some(self.2)
+        }
+    }
+
+    fn slow(pieces: &[&'static [u8]], length: u64) -> Incoming {
+        Incoming::shared(Rc::new(RefCell::new(Slow(pieces.iter().copied().collect(), false, length))))
+    }
+
+    fn taken(pieces: &[&'static [u8]], length: u64, wait: Wait) -> (Option<bool>, Vec<Bytes>) {
+        paused().block_on(async {
+            let (mut body, mut stages, mut first) = (slow(pieces, length), Stages::default(), First::default());
+            let taking = at_once(&mut body, &mut stages, &mut first, wait);
+            let ended = tokio::time::timeout(SHORT_WAIT, taking).await.ok().map(|ended| ended.unwrap());
+            (ended, first.data)
+        })
+    }
+
+    #[test]
+    fn a_short_answer_is_taken_whole_and_what_is_late_keeps_what_came() {
+        let wait = Wait::ForAll(SHORT_WAIT);
+        assert_eq!(taken(&[b"ab", b"cde"], 5, wait), (Some(true), vec!["ab".into(), "cde".into()]));
+        assert_eq!(taken(&[b"ab"], 5, wait), (None, vec!["ab".into()]));
+        assert_eq!(taken(&[b"ab", b"cde"], 5, Wait::ForNothing), (Some(false), vec![]));
+    }
+
+    #[test]
+    fn only_what_tells_that_it_is_short_is_waited_for() {
+        assert!(is_short(&slow(&[], SHORT_BYTES)) && !is_short(&slow(&[], SHORT_BYTES + 1)));
+        assert!(!is_short(&Incoming::empty()));
     }
 }
