@@ -111,7 +111,7 @@ const AGAIN_MAX: u32 = 3;
 
 /// Sends the request over a pooled connection, or a new one where there is none that is still open.
 pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outbound: Outbound) -> Result<Answer, Stop> {
-    let Outbound { request, key, scrub, te } = outbound;
+    let Outbound { request, key, shares, scrub, te } = outbound;
     let dialer = dialer(conn, x)?;
     x.via(dialer.via(&key.authority));
     let limit = x.policy().limits.upstream_head_timeout;
@@ -121,11 +121,11 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
     let lane = member.pool.lane(&key);
     let (head, mut body) = request.into_parts();
     for _ in 0..=AGAIN_MAX {
-        let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
+        let (lease, due) = match poll_fn(|cx| Poll::Ready(lane.take(shares, cx))).await {
             Some(lease) => (lease, begun + limit),
             None => {
                 // Boxed: it is seldom needed, and larger than all the rest.
-                let opened = Box::pin(open(&dialer, &key, conn, &lane));
+                let opened = Box::pin(open(&dialer, &key, shares, conn, &lane));
                 let lease = until_shown(conn, x, shown, None, pin!(opened)).await??;
                 (lease, Instant::now() + limit)
             }
@@ -201,16 +201,19 @@ async fn until_shown<T>(
 
 /// Opens a connection. Where it may become one that many share, whoever comes meanwhile waits for it instead of opening
 /// another.
-async fn open(dialer: &Dialer, key: &PoolKey, conn: &Conn, lane: &Rc<Lane>) -> Result<Lease, Stop> {
-    if let Some(opening) = lane.opening() {
+async fn open(dialer: &Dialer, key: &PoolKey, shares: bool, conn: &Conn, lane: &Rc<Lane>) -> Result<Lease, Stop> {
+    if let Some(opening) = lane.opening().filter(|_| shares) {
         opening.notified().await;
-        if let Some(lease) = poll_fn(|cx| Poll::Ready(lane.take(cx))).await {
+        if let Some(lease) = poll_fn(|cx| Poll::Ready(lane.take(shares, cx))).await {
             return Ok(lease);
         }
     }
-    let _opening = key.h2.then(|| lane.open());
-    let connected = dialer.dial(key, &conn.shared).await?;
+    let _opening = shares.then(|| lane.open());
+    let connected = dialer.dial(key, shares, &conn.shared).await?;
     let limits = conn.worker.gate_limits();
+    if shares {
+        lane.opened(!connected.h2);
+    }
     if connected.h2 {
         let (handle, running) = h2::connect(connected.io, limits).await.map_err(|_| Fault::Closed)?;
         // It ends with the last of its requests once the pool has let go of it.

@@ -11,8 +11,9 @@ use ensage_policy::judge::{
 };
 use ensage_policy::model::{self, Credential, Enclave};
 use ensage_policy::path::RequestPath;
-use ensage_policy::{Policy, Reason};
+use ensage_policy::{Policy, Reason, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
+use http_body::Body;
 
 use super::body::OutBody;
 use super::exchange::Exchange;
@@ -145,6 +146,8 @@ pub(super) struct Caller<'a> {
 pub(crate) struct Outbound {
     pub(crate) request: Request<OutBody>,
     pub(crate) key: PoolKey,
+    /// It may be one of many on a connection, where the upstream speaks HTTP/2.
+    pub(crate) shares: bool,
     pub(crate) scrub: ScrubPlan,
     /// The client takes trailers (RFC 9110 section 10.1.4), which HTTP/2 passes on.
     pub(crate) te: bool,
@@ -187,8 +190,8 @@ pub(super) fn outbound(
     }
     let mut headers = std::mem::take(&mut head.headers);
     let token = filled_slot(permit.fill()).and_then(|(_, slot)| token(&headers, slot));
-    let h2 = head.version == Version::HTTP_2;
-    let te = h2 && headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let te = head.version == Version::HTTP_2
+        && headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     hop_by_hop(&mut headers);
     let governed = permit.route().governed();
     let waits = matches!((governed, &body), (Governed::Passing, OutBody::Passing(_)));
@@ -231,10 +234,21 @@ pub(super) fn outbound(
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     let (scheme, credential) = (permit.scheme(), filled_slot(permit.fill()).map(|(c, _)| c.name.clone()));
+    let shares = head.version == Version::HTTP_2 || suits_many(x, &request, scheme);
     let (authority, opened) = permit.into_place();
-    let key = PoolKey { authority, scheme, h2, credential, generation: x.policy().generation, opened };
+    let key = PoolKey { authority, scheme, credential, generation: x.policy().generation, opened };
     let scrub = ScrubPlan { ready, governed };
-    Ok(Outbound { request, key, scrub, te })
+    Ok(Outbound { request, key, shares, scrub, te })
+}
+
+/// A longer body has a connection to itself: what bounds the streams of a shared one costs more than it spares then.
+const SHARED_BODY_MAX: u64 = 64 * 1024;
+
+/// Whether the request of an HTTP/1 client does well as one of many on a connection.
+fn suits_many(x: &Exchange, request: &Request<OutBody>, scheme: Scheme) -> bool {
+    scheme == Scheme::Https
+        && !matches!(x.expected, Expected::Websocket(_))
+        && request.body().size_hint().exact().is_some_and(|bytes| bytes <= SHARED_BODY_MAX)
 }
 
 /// The credential that is put in, and where.

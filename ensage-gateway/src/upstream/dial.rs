@@ -61,9 +61,9 @@ impl Dialer {
         self.hop.as_ref().and_then(|hop| hop.leads_to(to)).cloned()
     }
 
-    /// Opens a connection for requests of this key; for `https` the certificate is verified for that very name.
+    /// Opens a connection for requests of this key, HTTP/2 being offered too where they may share it; for `https` the certificate is verified for that very name.
     /// The gateway's own listeners are never dialled.
-    pub(crate) async fn dial(&self, key: &PoolKey, shared: &Shared) -> Result<Connected, Fault> {
+    pub(crate) async fn dial(&self, key: &PoolKey, shares: bool, shared: &Shared) -> Result<Connected, Fault> {
         let to = &key.authority;
         let limit = self.policy.limits.dial_timeout;
         let (tcp, peer) = self.dial_unseen(to, &key.opened, shared).await?;
@@ -72,7 +72,7 @@ impl Dialer {
             Scheme::Http => OriginIo::Plain(tcp),
             Scheme::Https => {
                 let name = server_name(&to.host)?;
-                let connector = if key.h2 { &self.tls_h2 } else { &self.tls };
+                let connector = if shares { &self.tls_h2 } else { &self.tls };
                 let shake = tokio::time::timeout(limit, connector.connect(name, tcp)).await;
                 let shaken = shake.as_ref().ok().and_then(|s| s.as_ref().ok());
                 self.tally.handshake(Leg::Upstream, shaken.and_then(|tls| tls.get_ref().1.handshake_kind()));

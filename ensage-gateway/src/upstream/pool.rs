@@ -28,8 +28,6 @@ pub(crate) struct PoolKey {
     pub(crate) authority: Authority,
     /// Plain or TLS.
     pub(crate) scheme: Scheme,
-    /// HTTP/2 is offered too: the client speaks it.
-    pub(crate) h2: bool,
     /// The credential that was put in, if any.
     pub(crate) credential: Option<Arc<str>>,
     /// The policy generation whose trust anchors and addresses were checked.
@@ -84,6 +82,8 @@ pub(crate) struct Lane {
     shared: RefCell<Vec<Rc<Shared>>>,
     /// Rings when the connection that is being opened is there, or is not.
     opening: RefCell<Option<Rc<Notify>>>,
+    /// The last one that was opened cannot be shared: nobody waits for the next.
+    single: Cell<bool>,
 }
 
 impl Pool {
@@ -122,16 +122,21 @@ impl Pool {
 }
 
 impl Lane {
-    /// A connection that is still usable, for a task that asks at once: one that others use, or else the most recently
-    /// used one.
-    pub(crate) fn take(&self, cx: &mut Context<'_>) -> Option<Lease> {
-        let shared = self.shared.borrow().iter().find(|shared| shared.handle.has_room()).cloned();
-        if let Some(shared) = shared {
+    /// A connection that is still usable, for a task that asks at once: one that others use, where `shares`, or else the
+    /// most recently used one.
+    pub(crate) fn take(&self, shares: bool, cx: &mut Context<'_>) -> Option<Lease> {
+        let shared = || self.shared.borrow().iter().find(|shared| shared.handle.has_room()).cloned();
+        if let Some(shared) = shares.then(shared).flatten() {
             return Some(Lease::Shared(shared));
         }
         let mut idle = self.idle.borrow_mut();
         let single = std::iter::from_fn(|| idle.pop()).map(|(single, _)| single).find(|s| s.link.arm(cx));
         single.map(Lease::Single)
+    }
+
+    /// What was opened is for one request at a time, or not.
+    pub(crate) fn opened(&self, single: bool) {
+        self.single.set(single);
     }
 
     /// Keeps a connection whose last answer is complete.
@@ -152,9 +157,10 @@ impl Lane {
         shared
     }
 
-    /// Rings when the connection is there that somebody opens at this moment; `None` if nobody does.
+    /// Rings when the connection is there that somebody opens at this moment; `None` if nobody does, or it would serve
+    /// nobody else.
     pub(crate) fn opening(&self) -> Option<Rc<Notify>> {
-        self.opening.borrow().clone()
+        self.opening.borrow().clone().filter(|_| !self.single.get())
     }
 
     /// Says that one is being opened, until what is returned is dropped.

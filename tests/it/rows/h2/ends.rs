@@ -41,7 +41,7 @@ fn a_request_that_upstream_has_not_looked_at_is_sent_again() {
 }
 
 /// True the first time on this thread.
-fn refuse_once() -> bool {
+pub(super) fn refuse_once() -> bool {
     thread_local!(static REFUSED: Cell<bool> = const { Cell::new(false) });
     REFUSED.with(|refused| !refused.replace(true))
 }

@@ -3,6 +3,7 @@
 mod ends;
 mod hostile;
 mod passing;
+mod shared;
 
 use ensage_tests::h2::{H2Origin, good};
 use ensage_tests::{Origin, ok};

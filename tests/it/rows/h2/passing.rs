@@ -82,7 +82,7 @@ fn an_upstream_that_speaks_http1_alone_gets_that() {
 }
 
 #[test]
-fn an_http1_client_is_not_given_to_an_upstream_that_speaks_http2() {
+fn an_http1_client_gets_an_upstream_that_speaks_http1_alone() {
     let rig = rig();
     let origin = Origin::answering(Some(rig.ca.leaf(&["other.test"])), |asked| ok(asked.line()));
     let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
