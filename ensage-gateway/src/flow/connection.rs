@@ -120,12 +120,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, worker: Rc<Worker>, arrival: Arri
     let (client, counted) = admit(&shared, &worker, seed);
     let id = Uuid::now_v7();
     trace::opened(id, &client);
+    let crowded = counted.as_ref().is_some_and(|counted| counted.place == Place::None);
     // Who comes after the end is told so, and recorded; only what was open then is cut.
     let life = counted.as_ref().map(|c| c.session.clone()).filter(|session| session.life() == Life::Open);
     let parts = Rc::default();
     let link = Link { shared: &shared, worker: &worker, client: &client, id, breaks: stream.breaks(), there, parts };
     let parts = link.parts.clone();
     let whole = async {
+        if crowded {
+            // Nothing is read, and so there is nobody to answer.
+            return unheard(&link, identify::overfull());
+        }
         // Each in a box of its own: a connection keeps no room for the stages that it is not in.
         if let Some((io, asked)) = Box::pin(proxy(&link, stream)).await {
             Box::pin(tunnel(&link, io, asked)).await;
@@ -176,10 +181,26 @@ pub(super) async fn over(session: &Session) {
     }
 }
 
+/// Most connections of one session over `limits.per_client` that are heard, each for the one request that is refused:
+/// that costs a handshake. Beyond, a connection is closed.
+const TOLD_MAX: u64 = 32;
+
+/// What room there is for one more connection of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It is served.
+    Within,
+    /// It is over `limits.per_client`, and told so.
+    Over,
+    /// So many are being told that this one is not heard.
+    None,
+}
+
 /// One connection counted against `limits.per_client`.
 struct Counted {
     session: Arc<Session>,
     shared: Arc<Shared>,
+    place: Place,
 }
 
 impl Drop for Counted {
@@ -197,9 +218,14 @@ fn admit(shared: &Arc<Shared>, worker: &Rc<Worker>, seed: Seed) -> (Client, Opti
         Seed::Member { session, facts, would } => {
             let most = shared.policy().limits.per_client;
             let before = session.connections.fetch_add(1, Ordering::AcqRel);
-            let counted = Some(Counted { session: session.clone(), shared: shared.clone() });
+            let place = match before {
+                n if n < most => Place::Within,
+                n if n < most.saturating_add(TOLD_MAX) => Place::Over,
+                _ => Place::None,
+            };
+            let counted = Some(Counted { session: session.clone(), shared: shared.clone(), place });
             let rooms = worker.rooms(&session);
-            let (pool, mcp, is_over) = (rooms.pool.clone(), rooms.mcp.clone(), before >= most);
+            let (pool, mcp, is_over) = (rooms.pool.clone(), rooms.mcp.clone(), place != Place::Within);
             let member = Member { session, facts, would, pool, mcp, rooms, is_over };
             (Client::Member(Rc::new(member)), counted)
         }
@@ -289,11 +315,19 @@ async fn proxy(link: &Link<'_>, stream: Socket) -> Option<(Prefixed<Socket>, Tun
     }
 }
 
+/// Records what is refused to a connection that is closed unheard.
+fn unheard(link: &Link<'_>, stop: Stop) {
+    let conn = link.conn(Via::Proxy, Watch::detached());
+    let Some(head) = super::unseen::connect() else { return };
+    // That nobody is told is what this is for.
+    let _ = super::tunnel::unread(&conn, &head, stop);
+}
+
 /// Serves until the running call may no longer run; what is dropped then is cut, without a last chunk. When the gateway
 /// drains, it serves no longer than to the end of what was asked.
 pub(super) async fn unless_revoked<T>(conn: &Rc<Conn>, serving: impl Future<Output = T>) -> Option<T> {
     let leaving = async {
-        conn.shared.left().await;
+        conn.leaves().await;
         conn.gate.leave();
         std::future::pending().await
     };
@@ -336,7 +370,8 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
     let generation = x.generation.clone();
     let policy = &*generation.policy;
     x.meant(head);
-    let member = identify::member(conn, x)?;
+    // That its session is over, or has too many connections, is told inside.
+    let member = identify::known(conn, x)?;
     let enclave = identify::enclave(policy, &member)?;
     let raw = head.uri.authority().map_or("", |a| a.as_str());
     x.asked(raw);
@@ -350,7 +385,7 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
     }
     x.connect_target(&authority);
     let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
-    identify::admit(&mut trial, &member, enclave)?;
+    identify::admit_connect(&mut trial, &member, enclave)?;
     trial.connect(&authority)?;
     let taint = misplaced(conn, x, head, &member, enclave, &authority);
     if let Some(taint) = &taint {

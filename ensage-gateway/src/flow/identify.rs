@@ -122,8 +122,8 @@ pub(crate) struct Stranger {
     pub(crate) facts: Facts,
 }
 
-/// The session that this exchange belongs to, if it may still ask for anything.
-pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> {
+/// The session that this exchange belongs to, whether or not it may still ask for anything.
+pub(crate) fn known(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> {
     match &conn.client {
         Client::Stranger(s) => {
             let denial = Denial::new(s.reason, stranger_text(s.reason));
@@ -131,19 +131,30 @@ pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> 
         }
         Client::Member(m) => {
             x.member(m);
-            if m.is_over {
-                return Err(Stop::refused(Reason::Overloaded, "this session has too many connections open; end some"));
-            }
-            match m.session.life() {
-                Life::Open => Ok(m.clone()),
-                Life::Ended => Err(Stop::refused(Reason::SessionEnded, "this session is over; start the agent again")),
-                Life::Quarantined => Err(Stop::refused(
-                    Reason::SessionQuarantined,
-                    "this session is quarantined until its operator releases it",
-                )),
-            }
+            Ok(m.clone())
         }
     }
+}
+
+/// The session that this exchange belongs to, if it may still ask for anything.
+pub(crate) fn member(conn: &Conn, x: &mut Exchange) -> Result<Rc<Member>, Stop> {
+    let member = known(conn, x)?;
+    if member.is_over {
+        return Err(overfull());
+    }
+    match member.session.life() {
+        Life::Open => Ok(member),
+        Life::Ended => Err(Stop::refused(Reason::SessionEnded, "this session is over; start the agent again")),
+        Life::Quarantined => {
+            let what = "this session is quarantined until its operator releases it";
+            Err(Stop::refused(Reason::SessionQuarantined, what))
+        }
+    }
+}
+
+/// What a connection over `limits.per_client` is told.
+pub(crate) fn overfull() -> Stop {
+    Stop::refused(Reason::Overloaded, "this session has too many connections open; end some")
 }
 
 /// One sentence for each reason for which a client belongs to no enclave.
@@ -185,11 +196,22 @@ pub(crate) fn mode(enclave: &Enclave, member: &Member) -> Mode {
 
 /// The identity step of the judgement: agents that have left the enclave, and tiers that are too low.
 pub(crate) fn admit(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
+    let low = (member.session.opening.tier < enclave.require).then_some(Reason::TierTooLow);
+    let reason = outsider(member, enclave).or(low);
+    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+}
+
+/// The same of a CONNECT, which is refused to whoever has no enclave alone: the rest is told inside.
+pub(crate) fn admit_connect(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
+    let reason = outsider(member, enclave);
+    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+}
+
+/// Why the enclave is not this client's, if it is not.
+fn outsider(member: &Member, enclave: &Enclave) -> Option<Reason> {
     let opening = &member.session.opening;
     // What `run` or the API started is an agent by that act; any other must still be listed.
     let listed = enclave.any_agent || enclave.agents.contains(&opening.agent);
     let gone = (opening.origin == Origin::Found && !listed).then_some(Reason::AgentNotAllowed);
-    let low = (opening.tier < enclave.require).then_some(Reason::TierTooLow);
-    let reason = member.would.or(gone).or(low);
-    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+    member.would.or(gone)
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ensage_policy::Reason;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
-use super::identify::Conn;
+use super::identify::{Client, Conn};
 use super::reply::Stop;
 use crate::worker::Worker;
 
@@ -34,10 +34,24 @@ pub(super) fn still_served(conn: &Conn) -> Result<(), Stop> {
     Ok(())
 }
 
+impl Conn {
+    /// Whether it is one more than its session may have: it is there to be told that.
+    fn is_over(&self) -> bool {
+        matches!(&self.client, Client::Member(member) if member.is_over)
+    }
+
+    /// Returns once the first answer on it is the last one.
+    pub(super) async fn leaves(&self) {
+        if !self.is_over() {
+            self.shared.left().await;
+        }
+    }
+}
+
 /// While it drains, each answer is the last one of its connection, and says so. HTTP/2 has a frame for that.
 pub(super) fn last_of<B>(conn: &Conn, version: Version, mut answer: Response<B>) -> Response<B> {
     let says = version != Version::HTTP_2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
-    if says && conn.shared.is_draining() {
+    if says && (conn.shared.is_draining() || conn.is_over()) {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer

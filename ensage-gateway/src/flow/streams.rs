@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use ensage_policy::Reason;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::body::{Cut, Reply};
 use super::connection::Link;
@@ -34,16 +35,24 @@ where
     let running = Running::default();
     // No gate has read them: what streams tell theirs is for nobody.
     let gate = Watch::detached();
+    // A connection too many is there for the request that is refused, and for no other.
+    let (is_over, told) = (matches!(link.client, Client::Member(member) if member.is_over), Notify::new());
     let start = |asked: Asked| {
         let conn = link.conn(via.clone(), gate.clone());
         running.add(&conn);
+        told.notify_one();
         stream(conn, asked)
     };
     // The end of an answer may wait in the connection: a gateway that drains waits for that, where one was under way.
     let last = Cell::new(None);
     let leaving = async {
-        link.shared.left().await;
-        last.set(Some(Busy::new(link.worker)));
+        tokio::select! {
+            () = link.shared.left() => {}
+            () = told.notified(), if is_over => {}
+        }
+        if link.shared.is_draining() {
+            last.set(Some(Busy::new(link.worker)));
+        }
     };
     let rests = async {
         link.shared.left().await;

@@ -2,7 +2,7 @@
 
 use ensage_tests::{Answer, Gateway, Metrics, Origin, Raw, Rig, until};
 
-use super::lab::{lab, reason, reasons, rig};
+use super::lab::{ask, lab, reason, reasons, rig};
 
 const LIMITS: &str =
     "[limits]\nheader = \"4KiB\"\ntarget = \"1KiB\"\nheader_lines = 20\nhead_timeout = \"2s\"\nbody_hold = \"1KiB\"\n";
@@ -89,17 +89,59 @@ fn h8_a_connection_too_many_is_refused_on_its_session() {
     first.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
     assert_eq!(first.answer().status, 200);
     let allowed = rig.calls().pop().unwrap();
-    let answer = Raw::open(gateway.address()).connect("ok.test:443", "");
+    // Agents wait for ever on a refused CONNECT.
+    let mut over = rig.tunnel(&gateway, "ok.test:443");
+    over.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    let answer = over.answer();
     check(&rig, &answer, 503, "overloaded");
-    assert_eq!(answer.field("retry-after"), Some("5"));
-    let refused = rig.calls().pop().unwrap();
+    assert_eq!((answer.field("retry-after"), answer.field("connection")), (Some("5"), Some("close")));
+    assert_eq!(over.rest(), b"", "it is there for one answer");
+    let refused = rig.refused();
     assert_eq!(refused["outcome"], "refused", "{refused}");
     assert!(allowed["session"]["id"].is_string());
     assert_eq!(refused["session"], allowed["session"]);
     let text = rig.good(&["status", "--metrics"]);
-    let labels = [("enclave", "lab"), ("type", "connect"), ("decision", "deny"), ("reason", "overloaded")];
+    let labels = [("enclave", "lab"), ("type", "http"), ("decision", "deny"), ("reason", "overloaded")];
     assert!((Metrics::parse(&text).value("calls_total", &labels) - 1.0).abs() < f64::EPSILON, "{text}");
-    drop(first);
+    // HTTP/2 says so too, and that it takes no more.
+    let over = rig.h2(&gateway, "ok.test:443");
+    let refused = over.get("https://ok.test/").unwrap();
+    assert_eq!((refused.status, &refused.json()["reason"]), (503, &"overloaded".into()));
+    until("it takes no more", || over.get("https://ok.test/").is_err().then_some(()));
+    assert!(reasons(&rig).iter().all(|reason| reason == "overloaded"));
+    assert_eq!(origin.connections(), 1);
+    first.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
+}
+
+/// Being told costs a handshake: of those who wait to be told there are so many and no more.
+#[test]
+fn h8_connections_that_are_far_too_many_are_closed_unheard() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
+    let limits = "[limits]\nper_client = 1\nhead_timeout = \"10m\"\n";
+    let gateway = rig.start_with(&lab(ENTRIES).body(limits).resolve("*.test:443", origin.address()));
+    let mut first = rig.tunnel(&gateway, "ok.test:443");
+    let mut waiting: Vec<Raw> = (0..32).map(|_| Raw::open(gateway.address())).collect();
+    let connections = |wanted: u64| {
+        until(&format!("{wanted} connections"), || {
+            let status: serde_json::Value = serde_json::from_str(&rig.good(&["--json", "status"])).unwrap();
+            (status["connections"] == wanted).then_some(())
+        });
+    };
+    connections(33);
+    let mut unheard = Raw::open(gateway.address());
+    assert_eq!(unheard.rest(), b"");
+    assert_eq!(reason(&rig.refused()), "overloaded");
+    connections(33);
+    // Each of the others is heard, and makes room for another.
+    waiting.truncate(31);
+    connections(32);
+    let answer = ask(&rig, &gateway, "ok.test:443", b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    check(&rig, &answer, 503, "overloaded");
+    assert_eq!(origin.connections(), 0);
+    first.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
 }
 
 /// H11: without file descriptors nobody new is taken, and whoever is there is served as before.

@@ -26,6 +26,7 @@ mod reflect;
 mod regress;
 mod revoked;
 mod state;
+mod told;
 mod tunnel;
 mod unix;
 mod unseen;
