@@ -19,7 +19,7 @@ use super::Asked;
 use super::body::{OutBody, Passing};
 use super::exchange::Exchange;
 use super::hold::Held;
-use super::identify::{Conn, Member};
+use super::identify::Member;
 use super::reply::{Form, Stop};
 use super::respond::Expected;
 use super::substitute;
@@ -113,7 +113,7 @@ async fn mcp_body(
         return Ok(OutBody::Empty);
     }
     json_content(&head.headers)?;
-    let mut held = hold(conn, x, body).await?;
+    let mut held = hold(asked, x, body).await?;
     let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
     x.masked(masked);
     let mut reader = BodyReader::new(x.policy().limits.body_hold);
@@ -219,7 +219,7 @@ async fn llm_body(
         return Ok(OutBody::Empty);
     }
     json_content(&head.headers)?;
-    let mut held = hold(conn, x, body).await?;
+    let mut held = hold(asked, x, body).await?;
     let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
     x.masked(masked);
     let mut reader = RequestReader::new(x.policy().limits.body_hold);
@@ -252,7 +252,8 @@ fn json_content(headers: &HeaderMap) -> Result<(), Stop> {
 }
 
 /// Collects a body up to `body_hold`, within the budget of all held bytes.
-async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<Held, Stop> {
+async fn hold(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) -> Result<Held, Stop> {
+    let conn = asked.conn;
     let limit = x.policy().limits.body_hold;
     let mut held = Held::new(conn);
     let Some(mut incoming) = body.take() else { return Ok(held) };
@@ -270,7 +271,13 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
             Err(_) => return Err(Stop::refused(Reason::ClientTimeout, "the body of this request stood still")),
         };
         let Ok(frame) = frame else { return Err(x.up.refusal().unwrap_or(Stop::ClientGone)) };
-        let Ok(data) = frame.into_data() else { continue };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                searched(asked, x, frame.into_trailers().unwrap_or_default())?;
+                continue;
+            }
+        };
         if (held.len() + data.len()) as u64 > limit {
             *body = Some(incoming);
             return Err(too_long(limit));
@@ -283,6 +290,15 @@ async fn hold(conn: &Conn, x: &mut Exchange, body: &mut Option<Incoming>) -> Res
     x.sent(held.len() as u64);
     x.has_waited();
     Ok(held)
+}
+
+/// What is sent in one piece has no trailers, but what they carry is told all the same.
+fn searched(asked: &Asked<'_>, x: &Exchange, trailers: HeaderMap) -> Result<(), Stop> {
+    let Err(found) = substitute::Search::new(asked.conn, asked.member, asked.sites).trailers(trailers) else {
+        return Ok(());
+    };
+    x.up.stray.set(Some(found));
+    x.up.refusal().map_or(Ok(()), Err)
 }
 
 fn too_long(limit: u64) -> Stop {

@@ -36,14 +36,14 @@ impl Chunks {
     const TRAILER_BYTES_MAX: u64 = (16 << 10) - 1;
 
     pub(super) fn new() -> Self {
-        Self { at: At::Size, size: 0, digits: 0, trailers: Fields::new(Section::RequestTrailers), trailer_bytes: 0 }
+        Self { at: At::Size, size: 0, digits: 0, trailers: Fields::new(Section::Trailers), trailer_bytes: 0 }
     }
 
-    pub(super) fn clear(&mut self, section: Section) {
+    pub(super) fn clear(&mut self) {
         self.at = At::Size;
         self.size = 0;
         self.digits = 0;
-        self.trailers.clear(section);
+        self.trailers.clear();
         self.trailer_bytes = 0;
     }
 

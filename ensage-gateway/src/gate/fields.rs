@@ -2,14 +2,22 @@
 
 use super::lex::{Fault, TOKEN, Token, is_ows, is_token, set_run, value_run};
 
-/// Fields that a trailer section may not hold: framing, routing, and whatever carries a credential.
+/// Fields that do not pass in a trailer section: framing, routing, and whatever carries a credential (RFC 9110 section
+/// 6.5.1). A recipient that merges them into the head would read another message than the one that was judged.
 const NOT_IN_TRAILERS: &[&str] = &[
+    "alt-svc",
+    "alt-used",
     "api-key",
     "authorization",
     "connection",
+    "content-encoding",
     "content-length",
+    "content-range",
+    "content-type",
     "cookie",
+    "expect",
     "host",
+    "http2-settings",
     "keep-alive",
     "max-forwards",
     "proxy-authenticate",
@@ -53,17 +61,15 @@ pub(crate) fn is_framing_twin(name: &str) -> bool {
 
 /// True if a trailer field of this name may be passed on (contract section 4).
 pub fn trailer_passes(name: &http::HeaderName) -> bool {
-    !NOT_IN_TRAILERS.contains(&name.as_str())
+    !NOT_IN_TRAILERS.contains(&name.as_str()) && !is_framing_twin(name.as_str())
 }
 
 /// Which field lines are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Head,
-    /// A field that may not be here is refused: by then the head has been judged without it.
-    RequestTrailers,
-    /// Only form is judged; the exchange drops what may not pass.
-    ResponseTrailers,
+    /// Only form is judged; the exchange drops what may not pass ([`trailer_passes`]).
+    Trailers,
 }
 
 /// What a head's fields say about its message.
@@ -118,8 +124,7 @@ impl Fields {
         Self { section, at: At::Line, lines: 0, name: Token::default(), value: Value::Plain, facts }
     }
 
-    pub(super) fn clear(&mut self, section: Section) {
-        self.section = section;
+    pub(super) fn clear(&mut self) {
         self.at = At::Line;
         self.lines = 0;
         self.facts = Facts::default();
@@ -182,10 +187,7 @@ impl Fields {
         }
         self.value = match self.section {
             Section::Head => self.named()?,
-            Section::RequestTrailers if self.name.is_any(NOT_IN_TRAILERS) || self.name.is_any(FRAMING_TWINS) => {
-                return Err(Fault::here("a field that may not stand in trailers"));
-            }
-            Section::RequestTrailers | Section::ResponseTrailers => Value::Plain,
+            Section::Trailers => Value::Plain,
         };
         self.at = At::Value;
         Ok(1)

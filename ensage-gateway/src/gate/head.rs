@@ -72,7 +72,7 @@ impl Head {
         self.method.clear();
         self.target.clear();
         self.status = 0;
-        self.fields.clear(Section::Head);
+        self.fields.clear();
         self.old = false;
     }
 

@@ -1,7 +1,7 @@
 //! The state machine of one direction of one connection: bytes in, how many of them may be shown out.
 
 use super::chunk::{Chunks, count_down};
-use super::fields::{Section, Step};
+use super::fields::Step;
 use super::head::{Head, Side};
 use super::lex::Fault;
 use super::{Kind, Limits, Violation};
@@ -297,10 +297,6 @@ impl Inspector {
     /// What follows the head that has just ended (RFC 9112 section 6.3).
     fn body(&mut self) -> Result<State, Fault> {
         let facts = *self.head.facts();
-        let section = match self.side {
-            Side::Requests => Section::RequestTrailers,
-            Side::Responses => Section::ResponseTrailers,
-        };
         if self.side == Side::Responses {
             if let Some(state) = self.bodiless()? {
                 return Ok(state);
@@ -310,7 +306,7 @@ impl Inspector {
         self.heads = self.heads.saturating_add(1);
         Ok(match (self.side, facts.length) {
             _ if facts.chunked => {
-                self.chunks.clear(section);
+                self.chunks.clear();
                 State::Chunked
             }
             (_, Some(length)) if length > 0 => State::Length(length),

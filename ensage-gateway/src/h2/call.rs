@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::cork::{Cork, opened};
-use super::received::{Received, Trailers};
+use super::received::Received;
 use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window, head};
 use crate::gate;
@@ -211,7 +211,7 @@ where
         let body = if stream.is_end_stream() || is_bodyless(parts.status, &origin.asked) {
             Incoming::empty()
         } else {
-            origin.received = Some(Received::new(stream, head::told(&parts.headers), Trailers::Any));
+            origin.received = Some(Received::new(stream, head::told(&parts.headers)));
             Incoming::shared(self.origin.clone())
         };
         Ok(Response::from_parts(parts, body))

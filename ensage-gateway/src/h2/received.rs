@@ -4,28 +4,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::HeaderMap;
 use http_body::Frame;
 
-use crate::gate::trailer_passes;
 use crate::h1::{Broken, Feed};
 
-/// Which fields behind a body are an error: what a request's head was judged without may not come later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trailers {
-    /// Those of a request: none that a trailer section may not hold.
-    Strict,
-    /// Those of an answer: whoever passes them on drops what may not pass.
-    Any,
-}
-
-/// The rest of a body.
+/// The rest of a body. Of the fields behind it whoever passes them on drops what may not pass.
 pub(super) struct Received {
     stream: RecvStream,
     /// Of its length, if that was told.
     left: Option<u64>,
     at: At,
-    trailers: Trailers,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,15 +24,8 @@ enum At {
 }
 
 impl Received {
-    pub(super) fn new(stream: RecvStream, length: Option<u64>, trailers: Trailers) -> Self {
-        Self { stream, left: length, at: At::Data, trailers }
-    }
-
-    fn fields(&self, fields: HeaderMap) -> Result<Frame<Bytes>, Broken> {
-        if self.trailers == Trailers::Strict && !fields.keys().all(trailer_passes) {
-            return Err(Broken);
-        }
-        Ok(Frame::trailers(fields))
+    pub(super) fn new(stream: RecvStream, length: Option<u64>) -> Self {
+        Self { stream, left: length, at: At::Data }
     }
 }
 
@@ -69,7 +50,7 @@ impl Feed for Received {
                     let trailers = ready!(self.stream.poll_trailers(cx));
                     self.at = At::End;
                     return Poll::Ready(match trailers {
-                        Ok(Some(fields)) => Some(self.fields(fields)),
+                        Ok(Some(fields)) => Some(Ok(Frame::trailers(fields))),
                         Ok(None) => None,
                         Err(_) => Some(Err(Broken)),
                     });

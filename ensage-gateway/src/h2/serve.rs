@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::cork::{Cork, opened};
 use super::head::{self, Fault};
-use super::received::{Received, Trailers};
+use super::received::Received;
 use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window};
 use crate::bell::Bell;
@@ -195,7 +195,7 @@ fn asked(request: http::Request<h2::RecvStream>, respond: SendResponse<Bytes>, l
     let body = match ends {
         true => Incoming::empty(),
         false => {
-            let received = Received::new(stream, head::told(&head.headers), Trailers::Strict);
+            let received = Received::new(stream, head::told(&head.headers));
             Incoming::of(Awaited { received, wanted: told.clone() })
         }
     };

@@ -109,7 +109,7 @@ fn b2_an_old_request_has_a_length_or_no_body() {
 }
 
 /// Chunked bodies that are broken after a good first chunk.
-const BROKEN: [&str; 12] = [
+const BROKEN: [&str; 13] = [
     "5;a=b\r\nhello\r\n0\r\n\r\n",
     "5;\r\nhello\r\n0\r\n\r\n",
     "5\nhello\r\n0\r\n\r\n",
@@ -120,8 +120,9 @@ const BROKEN: [&str; 12] = [
     "8000000000000000\r\nhello\r\n0\r\n\r\n",
     "+5\r\nhello\r\n0\r\n\r\n",
     "0x5\r\nhello\r\n0\r\n\r\n",
-    "0\r\nAuthorization: Bearer x\r\n\r\n",
-    "0\r\nContent-Length: 5\r\n\r\n",
+    "0\r\nX-Sum\r\n\r\n",
+    "0\r\n X-Sum: 1\r\n\r\n",
+    "0\r\nX-Sum : 1\r\n\r\n",
 ];
 
 #[test]
@@ -180,6 +181,56 @@ fn b3_twin_trailers_that_may_pass() {
     assert_ne!(post(&lab.placeholder), Some(200));
     assert!(!origin.text().contains(&lab.placeholder), "{}", origin.text());
     assert_eq!(reason(&lab.rig.calls().pop().unwrap()), "placeholder_wrong_host");
+}
+
+/// Fields of framing, routing and credentials are dropped, and the rest passes (contract section 4).
+#[test]
+fn b3_trailers_that_may_not_pass_are_dropped() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["api.test"]));
+    let keyed = KEYED.replace("\"header:x-api-key\"", "\"header:x-own-key\"");
+    let lab = Keyed::start(rig, &lab(&keyed).resolve("*.test:443", origin.address()));
+    let post = |trailers: &str| {
+        let head = "POST / HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        lab.ask("api.test:443", &format!("{head}5\r\nhello\r\n0\r\nX-Sum: 1\r\n{trailers}\r\n"))
+    };
+    let dropped = "Authorization: Bearer x\r\nContent-Length: 5\r\ncontent_length: 5\r\nHost: no.test\r\nCookie: a=b\r\nX-Own-Key: k\r\n";
+    assert_eq!(post(dropped).status, 200);
+    assert_eq!(post("").status, 200);
+    let got = origin.text().to_lowercase();
+    assert_eq!(got.matches("5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n").count(), 2, "{got}");
+    assert!(!got.contains("no.test") && !got.contains("bearer x"), "{got}");
+    // A placeholder there is refused, not dropped.
+    for name in ["Authorization: Bearer ", "X-Own-Key: ", "X-Sum: "] {
+        let answer = post(&format!("{name}{}\r\n", lab.placeholder));
+        assert_eq!((answer.status, answer.told()), (403, Some("placeholder_wrong_slot")), "{name}");
+    }
+    assert_eq!(reasons(&lab.rig), ["placeholder_wrong_slot"; 3]);
+    lab.assert_sealed();
+}
+
+/// A governed body is sent in one piece; what its trailers carry is told all the same.
+#[test]
+fn f2_a_placeholder_behind_a_governed_body_is_refused() {
+    let rig = rig();
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ";
+    let result = format!("{head}{}\r\n\r\n{result}", result.len()).into_bytes();
+    let origin = Origin::answering(Some(rig.ca.leaf(&["desk.test"])), move |_| result.clone());
+    let desk = "[enclave.lab.mcp.desk]\nurl = \"https://desk.test/mcp\"\ntools = [\"ok\"]\n";
+    let lab = Keyed::start(rig, &lab(&format!("{KEYED}{desk}")).resolve("*.test:443", origin.address()));
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ok"}}"#;
+    let post = |trailer: &str| {
+        let head = "POST /mcp HTTP/1.1\r\nHost: desk.test\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2025-11-25\r\nTransfer-Encoding: chunked\r\n\r\n";
+        lab.ask("desk.test:443", &format!("{head}{:x}\r\n{call}\r\n0\r\nX-Sum: {trailer}\r\n\r\n", call.len()))
+    };
+    assert_eq!(post("1").status, 200);
+    let answer = post(&lab.placeholder);
+    assert_eq!((answer.status, answer.told()), (403, Some("placeholder_wrong_host")), "{}", answer.text());
+    let record = lab.rig.refused();
+    assert_eq!((&record["reason"], &record["severity"]), (&"placeholder_wrong_host".into(), &"high".into()));
+    assert_eq!(origin.text().matches("tools/call").count(), 1);
+    lab.assert_sealed();
 }
 
 /// An Upgrade is refused as long as nobody reads what would come behind it; nothing that follows gets out (B4).

@@ -130,17 +130,17 @@ impl Body for OutBody {
                     }
                     p.seen.bytes.set(p.seen.bytes.get().saturating_add(data.len() as u64));
                 }
-                if let Some(trailers) = frame.trailers_ref() {
-                    for value in trailers.values() {
-                        // The line end keeps two values from reading as one.
-                        let found = p.search.feed(value.as_bytes()).or_else(|| p.search.feed(b"\r\n"));
-                        if let Some(found) = found {
-                            p.found(found);
-                            return Poll::Ready(Some(Err(Cut::Placeholder)));
-                        }
+                let trailers = match frame.into_trailers() {
+                    Ok(trailers) => trailers,
+                    Err(data) => return Poll::Ready(Some(Ok(data))),
+                };
+                match p.search.trailers(trailers) {
+                    Ok(kept) => Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))),
+                    Err(found) => {
+                        p.found(found);
+                        Poll::Ready(Some(Err(Cut::Placeholder)))
                     }
                 }
-                Poll::Ready(Some(Ok(frame)))
             }
         }
     }

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use ensage_audit::{Alarm, Draft};
 use ensage_creds::{BodySearch, Who, mask_json};
 use ensage_policy::Reason;
-use ensage_policy::judge::SiteFit;
+use ensage_policy::judge::{HostFit, SiteFit};
+use ensage_policy::model::Slot;
+use http::HeaderMap;
 
 use super::{creds_site, reason, who};
 use crate::flow::hold::Held;
 use crate::flow::identify::{Conn, Member};
 use crate::flow::reply::Stop;
+use crate::gate::trailer_passes;
 
 /// The search that a passing body goes through.
 pub(crate) struct Search {
@@ -44,6 +47,32 @@ impl Search {
         let found = self.search.feed(chunk, &who, &self.shared.placeholders, SystemTime::now())?;
         // No slot is in a body.
         Some(reason(found.misuse(&self.sites.iter().map(|s| creds_site(s, &[])).collect::<Vec<_>>())))
+    }
+}
+
+impl Search {
+    /// The trailers that pass: no fields of framing, of routing, or that could carry a credential to this host
+    /// (contract section 4). They are looked through before they are dropped.
+    ///
+    /// # Errors
+    /// Why a placeholder in them is refused.
+    pub(crate) fn trailers(&mut self, trailers: HeaderMap) -> Result<HeaderMap, Reason> {
+        for value in trailers.values() {
+            // The line end keeps two values from reading as one.
+            if let Some(found) = self.feed(value.as_bytes()).or_else(|| self.feed(b"\r\n")) {
+                return Err(found);
+            }
+        }
+        let bound = self.sites.iter().filter(|site| site.host == HostFit::Bound);
+        let slots: Vec<&str> = bound
+            .flat_map(|site| &site.credential.slots)
+            .filter_map(|slot| match slot {
+                Slot::Header(name) => Some(name.as_str()),
+                Slot::Bearer | Slot::Basic(_) => None,
+            })
+            .collect();
+        let pairs = trailers.iter().filter(|(name, _)| trailer_passes(name) && !slots.contains(&name.as_str()));
+        Ok(pairs.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 
