@@ -92,6 +92,8 @@ pub(super) struct Facts {
     pub(super) credential: Option<(Arc<str>, &'static str)>,
     pub(super) rule: Option<Arc<str>>,
     pub(super) would: Option<Box<Denial>>,
+    /// What is wrong with the upstream's certificate.
+    pub(super) fault: Option<&'static str>,
     /// What there is to say of it besides.
     pub(super) note: Option<&'static str>,
     pub(super) status: Option<u16>,
@@ -202,6 +204,11 @@ impl Exchange {
     pub(crate) fn connect_target(&mut self, authority: &Authority) {
         self.facts.kind = CallType::Connect;
         self.facts.server = Some(authority.clone());
+    }
+
+    /// The upstream's certificate was refused for this.
+    pub(crate) fn fault(&mut self, name: Option<&'static str>) {
+        self.facts.fault = name;
     }
 
     /// TLS that passes unread.

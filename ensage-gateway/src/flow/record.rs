@@ -244,6 +244,7 @@ impl Exchange {
             reason: shown.map(|d| d.reason.code()),
             rule: shown.and_then(|d| d.rule.as_ref()).map(|r| &*r.path).or(f.rule.as_deref()),
             message: shown.map(|d| d.message.as_str()).or(f.note),
+            fault: f.fault,
             policy: Some(&self.generation.fragment),
             end: end.as_ref(),
             ..Call::new(self.call, severity.code())

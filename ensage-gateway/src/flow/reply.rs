@@ -95,6 +95,7 @@ pub(crate) fn refuse(
                 x.within(|| tracing::debug!(error = crate::telemetry::chain(&f), "the upstream failed"));
             }
             let name = f.certificate_fault();
+            x.fault(name);
             let denial = Denial::new(f.reason(), fault_text(&f));
             (Denial { remedy: fault_remedy(&f).map(str::to_owned), ..denial }, name)
         }

@@ -82,7 +82,7 @@ impl Fault {
         }
     }
 
-    /// The name of a certificate's fault, for `fault` of the answer's body.
+    /// The name of a certificate's fault, for `fault` of the answer's body and of the record.
     pub(crate) const fn certificate_fault(&self) -> Option<&'static str> {
         match self {
             Self::Certificate { fault } => Some(fault),

@@ -52,6 +52,7 @@ fn h5_a_revoked_certificate_gets_no_byte() {
         assert_eq!((answer.status, answer.told()), (502, Some("upstream_certificate")), "{host}");
         let record = rig.calls().pop().unwrap();
         assert_eq!((reason(&record).as_str(), &record["outcome"]), ("upstream_certificate", &"upstream_failed".into()));
+        assert_eq!(record["fault"], answer.json()["fault"]);
         answer.json()["fault"].as_str().unwrap().to_owned()
     };
     let all = || origins.each_ref().map(|(name, _)| told(name));

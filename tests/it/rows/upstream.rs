@@ -35,9 +35,11 @@ fn h5_a_bad_certificate_gets_no_byte() {
         assert_eq!(answer.json()["fault"], *named, "{fault:?}");
         let record = lab.rig.calls().pop().unwrap();
         assert_eq!((reason(&record).as_str(), &record["outcome"]), ("upstream_certificate", &"upstream_failed".into()));
+        assert_eq!(record["fault"], *named, "{fault:?}");
         assert_eq!(origins[n].text(), "", "{fault:?}");
     }
     assert_eq!(ask("good.test").text(), "good");
+    assert_eq!(lab.rig.calls().pop().unwrap().get("fault"), None);
     assert!(good.text().contains(&lab.secret));
     lab.assert_sealed();
 }
