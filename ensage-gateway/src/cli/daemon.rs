@@ -28,9 +28,13 @@ pub(crate) fn ask(state: &Path, method: &str, path: &str, body: Option<&Value>) 
 
 pub(crate) fn failed(error: AdminError) -> Failure {
     match error {
-        AdminError::NoGateway { .. } => Failure::new("no_gateway", error.to_string()).remedy(
-            "start it with `ensage gateway` or `ensage run -- AGENT`, or name its folder with --state or $ENSAGE_STATE",
-        ),
+        AdminError::NoGateway { .. } => Failure::new("no_gateway", error.to_string()).remedy(match place::in_session() {
+            // There the variable does not count.
+            true => "name the folder of the gateway that holds this session: --state DIR",
+            false => {
+                "start it with `ensage gateway` or `ensage run -- AGENT`, or name its folder with --state or $ENSAGE_STATE"
+            }
+        }),
         AdminError::Refused { code, message } => {
             let code = match code.as_str() {
                 "no_gateway" => "no_gateway",
@@ -42,21 +46,29 @@ pub(crate) fn failed(error: AdminError) -> Failure {
                 "usage" => "usage",
                 _ => "internal",
             };
-            Failure::new(code, message).exit(1)
+            match code {
+                "from_session" => Failure::new(code, message).remedy(OUTSIDE),
+                _ => Failure::new(code, message).exit(1),
+            }
         }
         AdminError::Broken(_) => Failure::new("internal", chain(&error)),
     }
 }
 
-/// Refuses a caller that runs inside a live session: an agent must not change what holds it.
+/// What a person does whose command is refused inside a session.
+const OUTSIDE: &str = "run it in a terminal of your own, outside of every session";
+
+/// Refuses a caller that runs inside a live session: an agent must not change what holds it. Whose session is of another
+/// state folder, which is not to be known in it, is refused where no gateway says better.
 pub(crate) fn not_from_session(state: &Path) -> Result<(), Failure> {
-    match client::ask(state, "GET", "/v1/caller", None) {
-        Ok(answer) if answer.get("inside").and_then(Value::as_bool) == Some(true) => {
-            Err(Failure::new("from_session", "this is refused to a process inside a session")
-                .remedy("run it from a terminal of your own"))
-        }
-        Ok(_) | Err(AdminError::NoGateway { .. }) => Ok(()),
-        Err(error) => Err(failed(error)),
+    let inside = match client::ask(state, "GET", "/v1/caller", None) {
+        Ok(answer) => answer.get("inside").and_then(Value::as_bool) == Some(true),
+        Err(AdminError::NoGateway { .. }) => place::in_session(),
+        Err(error) => return Err(failed(error)),
+    };
+    match inside {
+        true => Err(Failure::new("from_session", "this is refused to a process inside a session").remedy(OUTSIDE)),
+        false => Ok(()),
     }
 }
 
@@ -96,7 +108,9 @@ pub(crate) fn status(global: &Global, output: Output, args: &Status) -> Result<u
 }
 
 pub(crate) fn reload(global: &Global, output: Output) -> Result<u8, Failure> {
-    let body = ask(&place::find(global)?.state, "POST", "/v1/reload", None)?;
+    let state = place::find(global)?.state;
+    not_from_session(&state)?;
+    let body = ask(&state, "POST", "/v1/reload", None)?;
     output.document("reload", body, |b| format!("generation {} is in force\n", at(b, "/generation")))?;
     Ok(0)
 }

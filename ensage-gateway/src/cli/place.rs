@@ -57,7 +57,7 @@ pub(crate) struct Reading {
 }
 
 /// True inside a session: there neither variable counts, since the agent itself may have set them.
-fn in_session() -> bool {
+pub(crate) fn in_session() -> bool {
     std::env::var_os("ENSAGE_SESSION").is_some()
 }
 

@@ -37,10 +37,50 @@ fn h3_an_agent_does_not_change_what_holds_it() {
             assert_eq!(code, "1", "{words}: {said}");
             let document: serde_json::Value = serde_json::from_str(document).unwrap();
             assert_eq!(document["error"], "from_session", "{words}: {document}");
+            assert!(document["remedy"].as_str().unwrap().contains("outside of every session"), "{document}");
         }
     }
     let list = home.document(&["creds", "list"]);
     assert_eq!(list["credentials"].as_array().unwrap().len(), 1, "{list}");
+}
+
+/// The variables that name a state folder don't count inside a session: what is refused there is refused by that name
+/// all the same, and nothing is said that would not help.
+#[test]
+fn h3_an_agent_that_does_not_name_the_state_folder_is_refused_too() {
+    let home = Home::with(&Site::new().policy());
+    let out = home.path("out");
+    std::fs::create_dir(&out).unwrap();
+    let commands = ["reload", "sessions list", "sessions end --all", "creds add other", "trust ../ensage-lab.toml"];
+    let mut script = String::new();
+    for (n, words) in commands.iter().enumerate() {
+        let (bin, out) = (env!("CARGO_BIN_EXE_ensage"), out.display());
+        script.push_str(&format!("printf a-secret-of-the-agent | {bin} --json {words} > {out}/{n}\n"));
+    }
+    let mut run = home.bare(&["run", "--advisory", "--enclave", "lab", "--", "sh", "-c", &script]);
+    let run = done(run.env("ENSAGE_STATE", home.state()).env("ENSAGE_CONFIG", home.config()));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    for (n, words) in commands.iter().enumerate() {
+        let said = std::fs::read_to_string(out.join(n.to_string())).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(&said).unwrap_or_else(|e| panic!("{words}: {e}: {said}"));
+        assert_eq!(document["error"], "from_session", "{words}: {document}");
+        assert!(document["remedy"].as_str().unwrap().contains("outside of every session"), "{document}");
+    }
+    assert!(!home.path("home/.local/share/ensage").exists(), "another state folder was made");
+    // What the remedy says helps.
+    let reloaded = home.done(&["reload"]);
+    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
+}
+
+/// Where the gateway knows better, a shell that was started in a session which is over is nobody's.
+#[test]
+fn a_variable_of_a_session_that_is_over_is_not_in_the_way() {
+    let home = Home::with(&Site::new().policy());
+    let _daemon = home.gateway();
+    let mut reload = home.ensage(&["reload"]);
+    let reload = done(reload.env("ENSAGE_SESSION", "01a21085-33aa-7155-94db-c01b45659007"));
+    assert_eq!(reload.code, Some(0), "{reload:?}");
 }
 
 #[test]
