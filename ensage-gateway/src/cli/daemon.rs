@@ -152,6 +152,10 @@ pub(crate) fn start_failed(error: StartError) -> Failure {
         StartError::Ca(e) => Failure::new("internal", text).remedy(e.remedy()),
         StartError::Passed { .. } => Failure::new("internal", text)
             .remedy("add it to `listen` of [gateway] or of an enclave, or leave `listen` of [gateway] out"),
+        StartError::Reachable { at } => Failure::new("internal", text).remedy(format!(
+            "bind it to 127.0.0.1 in the unit; or name it, `listen = \"{at}\"` in [gateway]: clients on other machines are \
+             refused all the same"
+        )),
         StartError::Listen { source, .. } => Failure::new("internal", text).remedy(source.remedy()),
         StartError::Audit(AuditError::Version(other)) => Failure::new("internal", text).remedy(other.remedy()),
         _ => Failure::new("internal", text),

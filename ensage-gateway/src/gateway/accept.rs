@@ -156,7 +156,10 @@ fn taken(shared: &Arc<Shared>, accepted: Accepted) -> Option<(Incoming, Client)>
         Accepted::Tcp(stream, client) => {
             let local = stream.local_addr().ok()?;
             let stream = stream.into_std().ok()?;
-            Some((Incoming::Tcp(stream, client, local), Client::Holds(shared.peers.socket(client, local))))
+            Some((
+                Incoming::Tcp(stream, client, local),
+                Client::Holds { at: client, socket: shared.peers.socket(client, local) },
+            ))
         }
         Accepted::Unix(stream) => {
             let stream = stream.into_std().ok()?;

@@ -1,5 +1,6 @@
 //! Who a client is: its process, the agent behind that, and the session that this agent has or gets.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,7 +22,12 @@ use crate::session::{Attribution, Fresh, Opening, Origin};
 /// What the kernel could say of a client straight after accept.
 pub(super) enum Client {
     /// Its TCP socket: whoever holds that is the client.
-    Holds(Result<Socket, Unknown>),
+    Holds {
+        /// The client's address.
+        at: SocketAddr,
+        /// What the kernel has found.
+        socket: Result<Socket, Unknown>,
+    },
     /// The process that connected a Unix socket.
     Connected(Result<Process, Unknown>),
 }
@@ -30,7 +36,7 @@ impl Client {
     /// By what a client of its kind is found.
     pub(super) const fn by(&self) -> Attribution {
         match self {
-            Self::Holds(_) => Attribution::Procfs,
+            Self::Holds { .. } => Attribution::Procfs,
             Self::Connected(_) => Attribution::PeerPidFd,
         }
     }
@@ -38,8 +44,18 @@ impl Client {
     /// Whether it is known to be of another user than this one. Root needs no proxy to do what this user can.
     const fn is_anothers(&self, own: u32) -> bool {
         match self {
-            Self::Holds(Ok(Socket { uid, .. })) | Self::Connected(Ok(Process { uid, .. })) => *uid != own && *uid != 0,
-            Self::Holds(Err(_)) | Self::Connected(Err(_)) => false,
+            Self::Holds { socket: Ok(Socket { uid, .. }), .. } | Self::Connected(Ok(Process { uid, .. })) => {
+                *uid != own && *uid != 0
+            }
+            Self::Holds { socket: Err(_), .. } | Self::Connected(Err(_)) => false,
+        }
+    }
+
+    /// Whether it may be on another machine: of such an address there is no socket here.
+    fn is_remote(&self) -> bool {
+        match self {
+            Self::Holds { at, socket } => socket.is_err() && !at.ip().to_canonical().is_loopback(),
+            Self::Connected(_) => false,
         }
     }
 }
@@ -59,13 +75,18 @@ pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed
     let digest = |process: &Process| shared.digests.of(&process.key()).ok();
     let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
     let place = Place { shared, policy: &generation.policy, scope, by: client.by() };
+    // In no mode, and whatever is said of unattributed clients: those are processes of this machine.
+    if client.is_remote() {
+        tracing::debug!("a client on another machine was refused");
+        return (Seed::Stranger { reason: Reason::Unattributed, facts: Facts::default() }, None);
+    }
     // The embedded default is for the user who started it, not a proxy for everybody on the machine: whose files it may
     // not look into would else be a client that cannot be found, and observed.
     if place.policy.embedded && client.is_anothers(rustix::process::geteuid().as_raw()) {
         return (Seed::Stranger { reason: Reason::Unattributed, facts: Facts::default() }, None);
     }
     let found = match client {
-        Client::Holds(socket) => socket.and_then(|s| Ok((Some(s), owner_of(&shared.peers, &s, &rules)?))),
+        Client::Holds { socket, .. } => socket.and_then(|s| Ok((Some(s), owner_of(&shared.peers, &s, &rules)?))),
         Client::Connected(process) => process.and_then(|p| Ok((None, connector_is(p, &rules)?))),
     };
     let (socket, identity) = match found {
@@ -257,14 +278,37 @@ fn fragment(process: &Process, digest: Option<&str>, ancestors: &[Ancestor<'_>])
 mod tests {
     use super::*;
 
+    fn found(at: &str, uid: Option<u32>) -> Client {
+        let socket = uid.map(|uid| Socket { inode: 1, uid, cookie: 1, cgroup: None }).ok_or(Unknown::NoSocket);
+        Client::Holds { at: at.parse().unwrap(), socket }
+    }
+
     /// Whose files may not be looked into is found by the kernel alone: without a process, but not without a user.
     #[test]
     fn h3_the_user_of_a_socket_is_known_without_its_process() {
-        let of = |uid| Client::Holds(Ok(Socket { inode: 1, uid, cookie: 1, cgroup: None }));
+        let of = |uid| found("127.0.0.1:1", Some(uid));
         assert!(of(1001).is_anothers(1000));
         assert!(!of(1000).is_anothers(1000));
         assert!(!of(0).is_anothers(1000));
         assert!(of(1000).is_anothers(0));
-        assert!(!Client::Holds(Err(Unknown::NoSocket)).is_anothers(1000));
+        assert!(!found("127.0.0.1:1", None).is_anothers(1000));
+    }
+
+    #[test]
+    fn h3_a_client_that_has_no_socket_here_is_remote_unless_its_address_is_always_local() {
+        for (at, remote) in [
+            ("192.0.2.7:1", true),
+            ("[2001:db8::7]:1", true),
+            ("[::ffff:192.0.2.7]:1", true),
+            ("10.0.0.1:1", true),
+            ("127.0.0.1:1", false),
+            ("127.9.9.9:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+        ] {
+            assert_eq!(found(at, None).is_remote(), remote, "{at}");
+            assert!(!found(at, Some(0)).is_remote(), "{at}: a socket of this machine, at whichever of its addresses");
+        }
+        assert!(!Client::Connected(Err(Unknown::NoHolder)).is_remote());
     }
 }

@@ -113,6 +113,10 @@ pub(super) fn open(policy: &Policy, passed: Vec<Passed>) -> Result<Vec<Open>, St
     } else {
         passed.iter().map(|(at, _)| at).filter(|at| !wanted.iter().any(|(w, _)| w == *at)).cloned().collect()
     };
+    // Of one that the file names `check` has warned.
+    if let Some(at) = own.iter().find(|at| !policy.gateway.listen_is_said && is_open_to_others(at)) {
+        return Err(StartError::Reachable { at: at.clone() });
+    }
     wanted.splice(0..0, own.into_iter().map(|listen| (listen, Scope::Gateway)));
     let mut all = Vec::new();
     for (listen, scope) in wanted {
@@ -128,6 +132,14 @@ pub(super) fn open(policy: &Policy, passed: Vec<Passed>) -> Result<Vec<Open>, St
         // Its clients would wait for ever.
         Some((at, _)) => Err(StartError::Passed { at }),
         None => Ok(all),
+    }
+}
+
+/// Whether other machines may be able to connect to it.
+const fn is_open_to_others(at: &Listen) -> bool {
+    match at {
+        Listen::Tcp(at) => !at.ip().to_canonical().is_loopback(),
+        Listen::Unix(_) => false,
     }
 }
 

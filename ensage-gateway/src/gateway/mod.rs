@@ -96,6 +96,12 @@ pub enum StartError {
         /// Where it listens.
         at: Listen,
     },
+    /// A supervisor passed a socket that other machines can connect to, and no listener of the configuration says so.
+    #[error("a listening socket was passed for {at}, which other machines may reach")]
+    Reachable {
+        /// Where it listens.
+        at: Listen,
+    },
     /// The state folder cannot be used.
     #[error("cannot use the state folder")]
     State(#[source] std::io::Error),

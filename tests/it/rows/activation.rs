@@ -103,6 +103,19 @@ fn a_passed_unix_socket_stays_when_the_gateway_goes() {
     assert!(path.exists(), "it is not ours to remove");
 }
 
+/// Other machines may reach it, since the file says that it shall be so; this one's own clients are known as anywhere.
+#[test]
+fn a_passed_socket_that_is_open_to_others_is_used_where_the_file_names_it() {
+    let rig = rig();
+    let origin = Origin::good(rig.ca.leaf(&["ok.test"]));
+    let socket = TcpListener::bind("0.0.0.0:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    configured(&rig, &lab(OK).resolve("ok.test:443", origin.address()), Some(&format!("\"{at}\"")));
+    let _gateway = rig.start_by(PASS, socket.into());
+    assert_eq!(asks(&rig, Raw::open(([127, 0, 0, 1], at.port()).into())), "good");
+    assert_eq!(rig.calls().pop().unwrap()["session"]["agent"], "raw");
+}
+
 #[test]
 fn what_was_passed_is_used_or_refused() {
     let rig = rig();
@@ -117,6 +130,8 @@ fn what_was_passed_is_used_or_refused() {
     // A client of a socket that nobody serves would wait for ever.
     fails(PASS, socket(), "which no `listen` names");
     configured(&rig, &lab(OK), None);
+    let open = || OwnedFd::from(TcpListener::bind("0.0.0.0:0").unwrap());
+    fails(PASS, open(), "which other machines may reach");
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=x"), socket(), "LISTEN_FDS");
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=1000"), socket(), "LISTEN_FDS");
     fails(&PASS.replace("LISTEN_FDS=1", "LISTEN_FDS=2"), socket(), "file descriptor 4 ");
