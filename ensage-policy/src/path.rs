@@ -124,6 +124,18 @@ impl RequestPath {
         plain.then(|| self.segments().fold(String::new(), |path, segment| path + "/" + segment))
     }
 
+    /// Where only an encoded slash keeps the glob from matching: the narrowest pattern that takes this path. In a segment
+    /// `?` and `*` stand for a decoded slash, and `/` does not.
+    pub(crate) fn missed_by_slash(&self, glob: &Glob) -> Option<String> {
+        let pattern = self.segments().fold(String::new(), |path, segment| path + "/" + &segment.replace('/', "?"));
+        let slashes = self.raw.replace("%2f", "/").replace("%2F", "/");
+        let would = slashes != *self.raw && Self::parse(&slashes).is_ok_and(|path| path.matches(glob));
+        // What the path itself has of them is no pattern.
+        let literal = !self.segments().any(|segment| segment.contains(['*', '?']));
+        let short = pattern.len() <= PATTERN_TOLD_MAX;
+        (self.doubt.is_none() && would && literal && short).then_some(pattern)
+    }
+
     /// Decoded once, the empty ones included. At least one.
     fn segments(&self) -> impl Iterator<Item = &str> {
         let raw = if self.decoded.is_empty() { self.raw.strip_prefix('/') } else { None };
@@ -165,6 +177,9 @@ impl RequestPath {
             .filter(|piece| !piece.is_empty())
     }
 }
+
+/// Longest pattern that is told.
+const PATTERN_TOLD_MAX: usize = 256;
 
 /// Whether nothing of a path, without its first slash, can be read in two ways: most paths are of these characters.
 fn is_plain(rest: &str) -> bool {

@@ -58,7 +58,7 @@ pub(crate) fn run(global: &Global, output: Output, run: Run) -> Result<u8, Failu
     }
     let environment: Environment = std::env::vars_os().collect();
     let open = asked(&run, enclave, &agent, planned, &environment)?;
-    let opened = session(&place, &policy, state.path(), &open)?;
+    let opened = session(&place, &policy, state.path(), global.verbose, &open)?;
     let life = client::life(state.path(), &opened.session).map_err(failed)?;
     if place.config.is_none() {
         output.say("the embedded default: every call is let through and recorded");
@@ -147,11 +147,11 @@ fn tier(run: &Run, mode: Mode, enclave: &Enclave) -> Result<(), Failure> {
 }
 
 /// Opens a session of a gateway that stays; one that was found in its last moment is followed by another.
-fn session(place: &Place, policy: &Policy, state: &Path, open: &Open) -> Result<Opened, Failure> {
+fn session(place: &Place, policy: &Policy, state: &Path, verbose: u8, open: &Open) -> Result<Opened, Failure> {
     let open = serde_json::to_value(open).map_err(Failure::internal)?;
     let until = Instant::now() + READY_WAIT;
     loop {
-        ready(place, policy, state)?;
+        ready(place, policy, state, verbose)?;
         match client::ask(state, "POST", "/v1/sessions", Some(&open)) {
             Ok(opened) => return serde_json::from_value(opened).map_err(Failure::internal),
             Err(error) if leaving(&error) && Instant::now() < until => {}
@@ -184,7 +184,7 @@ fn gone(state: &Path) -> Result<(), Failure> {
 }
 
 /// Makes sure that a gateway runs for this state folder, with this configuration. Twenty at once start one.
-fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
+fn ready(place: &Place, policy: &Policy, state: &Path, verbose: u8) -> Result<(), Failure> {
     let lock = File::options()
         .create(true)
         .truncate(false)
@@ -196,7 +196,7 @@ fn ready(place: &Place, policy: &Policy, state: &Path) -> Result<(), Failure> {
         Ok(status) if status.get("draining").and_then(Value::as_bool) != Some(true) => same(place, policy, &status),
         Ok(_) | Err(AdminError::NoGateway { .. } | AdminError::Broken(_)) => {
             gone(state)?;
-            start(place, state)
+            start(place, state, verbose)
         }
         Err(error) => Err(failed(error)),
     }
@@ -222,7 +222,8 @@ fn same(place: &Place, policy: &Policy, status: &Value) -> Result<(), Failure> {
         .remedy("`ensage reload` if the file has changed, or another --state"))
 }
 
-fn start(place: &Place, state: &Path) -> Result<(), Failure> {
+/// Starts one that says as much as this command was told to, into its own file.
+fn start(place: &Place, state: &Path, verbose: u8) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt;
     use std::os::unix::process::CommandExt;
     let log = state.join(LOG);
@@ -236,6 +237,7 @@ fn start(place: &Place, state: &Path) -> Result<(), Failure> {
     if place.found == Found::WorkingFolder {
         command.arg("--working-folder");
     }
+    command.args((0..verbose).map(|_| "-v"));
     // A group of its own: what the terminal sends to the agent is not meant for the gateway.
     let mut child = command
         .stdin(Stdio::null())

@@ -58,7 +58,7 @@ pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
     let server = enclave.mcp.iter().any(|rule| is_at(rule, asked.authority, asked.scheme));
     match furthest {
         Some((Reached::Method, rule)) if !server => shut(Err(method(asked, rule)), fine(), fine()),
-        Some((Reached::Path, rule)) => shut(fine(), Err(path(asked, &rule.rule).by(&lacking(rule, "paths"))), fine()),
+        Some((Reached::Path, rule)) => shut(fine(), Err(listed(asked, rule)), fine()),
         Some((_, rule)) => shut(fine(), Err(path(asked, &rule.rule)), fine()),
         None => shut(fine(), Err(path(asked, &nothing)), fine()),
     }
@@ -83,6 +83,24 @@ fn method(asked: &Asked<'_>, rule: &HttpRule) -> Denial {
 /// The list of a rule that lacks the entry.
 fn lacking(rule: &HttpRule, list: &str) -> Rule {
     Rule { path: format!("{}.{list}", rule.rule.path).into(), line: rule.rule.line }
+}
+
+/// None of the paths that the rule lists. npm's `@scope%2fname` is one segment, which `/@scope/**` does not take.
+fn listed(asked: &Asked<'_>, rule: &HttpRule) -> Denial {
+    let denial = path(asked, &rule.rule).by(&lacking(rule, "paths"));
+    let missed = rule.paths.iter().flatten().find_map(|glob| asked.path.missed_by_slash(glob));
+    match missed {
+        None => denial,
+        Some(pattern) => {
+            let message =
+                format!("this path is not allowed on {}: an encoded slash is no separator", asked.authority.host);
+            let remedy = format!(
+                "add {pattern:?} to paths of {}: in a segment `?` and `*` stand for an encoded slash, `/` does not",
+                rule.rule.path
+            );
+            Denial { message, ..denial.remedy(remedy) }
+        }
+    }
 }
 
 fn path(asked: &Asked<'_>, rule: &Rule) -> Denial {

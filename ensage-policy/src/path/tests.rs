@@ -93,6 +93,29 @@ fn a19_globs_match_segment_by_segment() {
 }
 
 #[test]
+fn a_glob_that_misses_an_encoded_slash_alone_has_a_pattern_that_does_not() {
+    let told = |glob: &str, raw: &str| {
+        let pattern = path(raw).missed_by_slash(&Glob::parse(glob).unwrap());
+        if let Some(pattern) = &pattern {
+            assert!(path(raw).matches(&Glob::parse(pattern).unwrap()), "{pattern} must match {raw:?}");
+        }
+        pattern
+    };
+    assert_eq!(told("/@acme/**", "/@acme%2fthing").as_deref(), Some("/@acme?thing"));
+    assert_eq!(told("/@acme/*/x", "/@acme%2Fth%20ing/x").as_deref(), Some("/@acme?th ing/x"));
+    for (glob, raw) in [
+        ("/@acme/**", "/@other%2fthing"),
+        ("/@acme/**", "/@acme-thing"),
+        ("/@acme/**", "/@acme%2f%2a"),
+        ("/@acme/**", "/@acme%2f/thing"),
+        ("/@acme/**", "/@acme%2fthing%zz"),
+    ] {
+        assert_eq!(told(glob, raw), None, "{glob} {raw}");
+    }
+    assert_eq!(told("/@acme/**", &format!("/@acme%2f{}", "x".repeat(300))), None);
+}
+
+#[test]
 fn a19_an_endpoint_is_itself_near_or_another() {
     let check = |endpoint: &str, raw: &str, want: Likeness| {
         assert_eq!(path(raw).likeness(&path(endpoint)), want, "{raw:?} against {endpoint:?}");

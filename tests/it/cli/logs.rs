@@ -87,6 +87,23 @@ fn json_has_an_event_for_each_call_session_and_start() {
     assert_eq!(gateway, all, "{said}");
 }
 
+/// The gateway that `run` starts says as much as `run` was told to, and into its own file.
+#[test]
+fn run_hands_its_verbosity_to_the_gateway_that_it_starts() {
+    for (words, level) in [(&[][..], None), (&["-v"], Some(" INFO ")), (&["-vv"], Some("DEBUG "))] {
+        let site = Site::new();
+        let home = Home::with(&site.policy());
+        let run = done(&mut home.run(words, &format!("curl -s http://{}/a", site.at)));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let said = std::fs::read_to_string(home.path("state/gateway.log")).unwrap();
+        match level {
+            None => assert_eq!(said, ""),
+            Some(level) => assert!(said.lines().any(|l| l.contains(level) && l.contains("ensage::call")), "{said}"),
+        }
+        assert!(!run.err.contains("ensage::"), "{run:?}");
+    }
+}
+
 #[test]
 fn text_is_one_line_for_each_event_and_has_no_colour_in_a_pipe() {
     let (_home, said) = said(&[], &[("ENSAGE_LOG", "ensage::call=info")]);

@@ -101,3 +101,21 @@ fn h13_a_file_name_is_quoted_and_moves_no_cursor() {
     assert_eq!(trusted.code, Some(0), "{remedy}: {trusted:?}");
     assert_eq!(done(home.bare(&["check"]).current_dir(&work)).code, Some(0));
 }
+
+/// npm asks for `/@scope%2fname`, one segment: what the refusal says to write is what lets it in.
+#[test]
+fn a_path_rule_that_misses_an_encoded_slash_is_mended_by_what_the_error_says() {
+    let text = |paths: &str| {
+        let enclave = "[enclave.lab]\nagents = [\"*\"]\n[[enclave.lab.http]]\nhost = \"npm.test\"\n";
+        format!("[gateway]\nlisten = \"127.0.0.1:0\"\ncatalogue = false\n{enclave}paths = [{paths}]\n")
+    };
+    let home = Home::with(&text("\"/@acme/**\""));
+    let explain = ["--json", "explain", "--enclave", "lab", "--url", "https://npm.test/@acme%2fthing"];
+    let refused = home.done(&explain).json();
+    assert_eq!((&refused["decision"], &refused["reason"]), (&"deny".into(), &"path_not_allowed".into()));
+    let remedy = refused["remedy"].as_str().unwrap();
+    let pattern = remedy.split_whitespace().nth(1).unwrap();
+    assert_eq!(pattern, "\"/@acme?thing\"", "{remedy}");
+    std::fs::write(home.config(), text(&format!("\"/@acme/**\", {pattern}"))).unwrap();
+    assert_eq!(home.done(&explain).json()["decision"], "allow");
+}
