@@ -40,7 +40,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         again::with_tunables(&arguments);
     }
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
-    match logged(&cli).and_then(|()| dispatch(cli, output)) {
+    let done = logged(&cli).and_then(|flush| {
+        let done = dispatch(cli, output);
+        drop(flush);
+        done
+    });
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output.failed(&failure);
@@ -92,7 +97,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
 }
 
 /// Logs go to stderr, as `-v`, `-q` and two variables say (contract section 1).
-fn logged(cli: &Cli) -> Result<(), Failure> {
+fn logged(cli: &Cli) -> Result<crate::telemetry::Flush, Failure> {
     let exit = if matches!(cli.command, Command::Run(_)) { 125 } else { 2 };
     crate::telemetry::install(cli.global.verbose, cli.global.quiet)
         .map_err(|bad| Failure::new("usage", bad.to_string()).remedy(bad.remedy).exit(exit))

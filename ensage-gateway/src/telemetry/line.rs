@@ -1,8 +1,7 @@
-//! One event as one line on stderr, for people or as JSON.
+//! One event as one line, for people or as JSON.
 
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -16,8 +15,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::chain;
+use super::queue::Queue;
 use super::settings::Wanted;
+use super::{GATEWAY, chain};
 
 /// Most bytes of one value.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
@@ -39,6 +39,8 @@ pub(super) struct Printer {
     pub(super) wanted: Wanted,
     /// How.
     pub(super) format: Format,
+    /// Where to.
+    pub(super) queue: Queue,
 }
 
 impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Printer {
@@ -87,9 +89,21 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Printer {
             fields: said.members,
             spans: spans.collect(),
         };
-        // One write, so that lines of several threads do not mix; a stderr that is gone is nobody's to tell.
-        let _ = std::io::stderr().lock().write_all(line.spelled(self.format).as_bytes());
+        self.queue.put(&line.spelled(self.format));
     }
+}
+
+/// The line that tells of others which nobody could read.
+pub(super) fn lost(lines: u64, format: Format) -> String {
+    let line = Line {
+        time: ensage_audit::Stamp::of(SystemTime::now()).as_str().to_owned(),
+        level: level(&Level::WARN),
+        target: GATEWAY,
+        message: "lines of this log were lost, since nobody read it".to_owned(),
+        fields: Map::from_iter([("lines".to_owned(), lines.into())]),
+        spans: Vec::new(),
+    };
+    line.spelled(format)
 }
 
 /// What an event or a span says.

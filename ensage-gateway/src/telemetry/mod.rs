@@ -2,10 +2,12 @@
 //! subscriber, or none; [`install`] is the binary's.
 
 mod line;
+mod queue;
 mod settings;
 
 use std::error::Error;
 
+pub(crate) use queue::Flush;
 pub(crate) use settings::install;
 
 /// The target of spans; it is always enabled, since a span is made only where an event is.

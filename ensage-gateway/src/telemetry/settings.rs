@@ -9,7 +9,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::SPANS;
-use super::line::{Format, Printer};
+use super::line::{Format, Printer, lost};
+use super::queue::{Flush, Queue};
 
 const FILTER: &str = "ENSAGE_LOG";
 const FORMAT: &str = "ENSAGE_LOG_FORMAT";
@@ -24,18 +25,21 @@ pub(crate) struct BadVariable {
     pub(crate) remedy: &'static str,
 }
 
-/// Sends events of this process to stderr. A process that has a subscriber keeps it.
+/// Sends events of this process to stderr. A process that has a subscriber keeps it. What is dropped at the end of the
+/// program lets out what has not been written yet.
 ///
 /// # Errors
 /// A variable of the environment that means nothing.
-pub(crate) fn install(verbose: u8, quiet: bool) -> Result<(), BadVariable> {
+pub(crate) fn install(verbose: u8, quiet: bool) -> Result<Flush, BadVariable> {
     let wanted = wanted(variable(FILTER, std::env::var_os(FILTER))?.as_deref(), verbose, quiet)?;
     let format = format(variable(FORMAT, std::env::var_os(FORMAT))?.as_deref())?;
     let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let format = if colored && format == Format::Text { Format::Colored } else { format };
-    let subscriber = tracing_subscriber::registry().with(Printer { wanted, format });
+    let queue = Queue::new(Box::new(move |lines| lost(lines, format)));
+    let flush = queue.flush_at_end();
+    let subscriber = tracing_subscriber::registry().with(Printer { wanted, format, queue });
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    Ok(flush)
 }
 
 /// Which events are wanted.

@@ -1,9 +1,13 @@
 //! `-v`, `-q`, `ENSAGE_LOG` and `ENSAGE_LOG_FORMAT`, and what stderr then has.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::home::{Done, Home, Site, done};
+use super::home::{Daemon, Done, Home, Site, done, until};
 
 /// What the daemon says on stderr while one call is let through and one refused.
 fn said(words: &[&str], variables: &[(&str, &str)]) -> (Home, String) {
@@ -85,6 +89,63 @@ fn json_has_an_event_for_each_call_session_and_start() {
     let gateway: Vec<&str> = of("ensage::gateway").iter().map(|e| e["message"].as_str().unwrap()).collect();
     let all = ["the gateway listens", "the gateway has started", "the gateway drains", "the gateway has stopped"];
     assert_eq!(gateway, all, "{said}");
+}
+
+/// Asks so often for what is refused, on one connection, and waits for every answer; each costs the log 3 KB.
+fn refused(daemon: &Daemon, times: usize) {
+    let mut stream = TcpStream::connect(daemon.at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let ask = format!("GET http://no.test/{} HTTP/1.1\r\nHost: no.test\r\n\r\n", "p".repeat(1000));
+    for _ in 0..times {
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(answers.read_line(&mut head).unwrap() > 0, "{head:?}");
+        }
+        assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+        let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+        answers.read_exact(&mut vec![0; length]).unwrap();
+    }
+}
+
+/// A pipe that is full and that nobody reads: no call waits for it, and what is lost is told when it is read again.
+#[test]
+fn h11_a_log_that_nobody_reads_holds_nothing_up() {
+    let home = Home::with(&Site::new().policy());
+    let mut daemon = home.gateway_in(&["-vv"], &[("ENSAGE_LOG_FORMAT", "json")]);
+    // Twice what the pipe and the queue can hold.
+    refused(&daemon, 2000);
+    let said = BufReader::new(daemon.child.stderr.take().unwrap());
+    let (mut decided, mut lost) = (0, 0);
+    for line in said.lines() {
+        let event = strict(&line.unwrap());
+        decided += u64::from(event["message"] == "a call was decided");
+        if event["message"] == "lines of this log were lost, since nobody read it" {
+            assert_eq!((&event["level"], &event["target"]), (&"WARN".into(), &"ensage::gateway".into()));
+            lost += event["fields"]["lines"].as_u64().unwrap();
+            break;
+        }
+    }
+    assert!(decided < 2000 && decided + lost >= 2000, "{decided} and {lost}");
+    assert_eq!(home.calls().len(), 2000, "the audit log has all of them");
+}
+
+/// What is in the queue at the end comes out, as long as somebody reads it.
+#[test]
+fn nothing_of_the_log_is_lost_at_the_end() {
+    let home = Home::with(&Site::new().policy());
+    let mut daemon = home.gateway_in(&["-vv"], &[("ENSAGE_LOG_FORMAT", "json")]);
+    refused(&daemon, 200);
+    daemon.signal(Signal::TERM);
+    // All that is left of it is who ends it and who writes the log.
+    let tasks = format!("/proc/{}/task", daemon.child.id());
+    until("it has stopped", || (std::fs::read_dir(&tasks).unwrap().count() <= 2).then_some(()));
+    let said = BufReader::new(daemon.child.stderr.take().unwrap());
+    let told: Vec<String> = said.lines().map(|l| strict(&l.unwrap())["message"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(told.iter().filter(|told| *told == "a call was decided").count(), 200);
+    assert_eq!(told.last().unwrap(), "the gateway has stopped");
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
 }
 
 /// The gateway that `run` starts says as much as `run` was told to, and into its own file.
