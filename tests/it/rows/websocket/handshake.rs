@@ -89,6 +89,45 @@ fn b5_no_websocket_to_a_model() {
     assert_eq!(sea.origin.connections(), 0);
 }
 
+/// A rule that opens WebSockets of a host opens none where an entry governs it: nobody would judge the calls inside.
+#[test]
+fn b5_no_websocket_where_an_entry_governs_whatever_else_opens_the_host() {
+    let governed = "[enclave.lab.llm.a]\napi = \"anthropic\"\nhost = \"other.test\"\nmodels = [\"*\"]\n\
+                    [enclave.lab.mcp.desk]\nurl = \"https://other.test/mcp\"\ntools = [\"*\"]\n";
+    let sea = Sea::with(lab(&format!("{ENTRIES}{governed}")), echo);
+    let ask = |path: &str| {
+        let mut raw = sea.lab.rig.tunnel(&sea.lab.gateway, "other.test:443");
+        raw.send(upgrade("other.test", "").replacen("/ws?x=1", path, 1).as_bytes());
+        raw
+    };
+    let paths = [
+        (426, "/v1/messages"),
+        (426, "/v1/messages?beta=true"),
+        (426, "/v1/models"),
+        (426, "/v1//Messages/"),
+        (403, "/mcp"),
+        (403, "/mcp/"),
+        (403, "/mcp?x"),
+        (403, "/MCP;a"),
+    ];
+    for (status, path) in paths {
+        let answer = ask(path).answer();
+        assert_eq!((answer.status, answer.told()), (status, Some("websocket_not_allowed")), "{path}: {}", answer.head);
+        let record = sea.lab.rig.calls().pop().unwrap();
+        assert_eq!(
+            (reason(&record).as_str(), &record["decision"]),
+            ("websocket_not_allowed", &"deny".into()),
+            "{path}"
+        );
+    }
+    assert_eq!(sea.origin.connections(), 0);
+    let mut raw = ask("/ws");
+    assert_eq!(raw.answer_head().unwrap().unwrap().status, 101);
+    raw.send(&masked(TEXT, "seen"));
+    assert_eq!(text(&mut raw), "seen");
+    close(&mut raw);
+}
+
 #[test]
 fn observe_lets_a_websocket_pass_and_puts_no_secret_into_it() {
     let config = lab(&format!("{KEYED}inject = true\n")).gateway("mode = \"observe\"");
