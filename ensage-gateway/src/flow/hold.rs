@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use ensage_policy::Reason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::identify::Conn;
+use super::reply::Stop;
 
 /// Longest wait for room among all held bytes (contract section 2, `held_total`).
 const HOLD_WAIT: Duration = Duration::from_secs(1);
@@ -57,7 +59,7 @@ impl Share {
     }
 
     /// The same, but room is waited for.
-    async fn grow_in_time(&mut self, more: usize) -> bool {
+    pub(crate) async fn grow_in_time(&mut self, more: usize) -> bool {
         let Some(missing) = self.count(more) else { return false };
         if missing > 0 {
             let units = timeout(HOLD_WAIT, self.budget.clone().acquire_many_owned(missing));
@@ -66,6 +68,11 @@ impl Share {
         }
         true
     }
+}
+
+/// What is told where no room was free in time.
+pub(crate) fn no_room() -> Stop {
+    Stop::refused(Reason::Overloaded, "too many bytes are held at this moment; try again")
 }
 
 /// A request's body while it is judged.
@@ -104,5 +111,32 @@ impl Held {
     /// The bytes; they count as held until the request has been sent, which is the exchange's business.
     pub(crate) fn bytes(&mut self) -> Bytes {
         if self.rest.is_empty() { std::mem::take(&mut self.first) } else { self.rest.split().freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::timer::tests::paused;
+
+    #[test]
+    fn room_is_waited_for_and_not_for_ever() {
+        paused().block_on(async {
+            let budget = Arc::new(Semaphore::new(4));
+            let (mut first, mut second) = (Share::of(budget.clone()), Share::of(budget.clone()));
+            assert!(first.grow_in_time(3 << 10).await);
+            let begun = Instant::now();
+            let gone = async {
+                tokio::time::sleep(HOLD_WAIT / 2).await;
+                drop(first);
+            };
+            let (found, ()) = tokio::join!(second.grow_in_time(2 << 10), gone);
+            assert_eq!((found, begun.elapsed()), (true, HOLD_WAIT / 2));
+            let begun = Instant::now();
+            assert!(!Share::of(budget).grow_in_time(3 << 10).await);
+            assert_eq!(begun.elapsed(), HOLD_WAIT);
+        });
     }
 }

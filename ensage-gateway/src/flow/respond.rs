@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::body::{Cut, Exact, First, ReplyBody, Stream};
 use super::exchange::Exchange;
 use super::forward::{Answer, Loan};
-use super::hold::Share;
+use super::hold::{Share, no_room};
 use super::identify::Conn;
 use super::record::EndGuard;
 use super::reply::Stop;
@@ -149,7 +149,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         x.takes_over();
     }
     let ended = match taken {
-        Some(taken) => taken.map_err(|cut| broke(&loan, cut))?,
+        Some(taken) => taken.map_err(|failed| failed.told(&loan))?,
         None if stages.held.is_some() => return Err(Fault::Timeout.into()),
         None => false,
     };
@@ -195,7 +195,7 @@ enum Wait {
 /// What came together with the head, through the stages into `first`; true if that is all. A short answer usually did:
 /// taken whole it keeps its length and needs one write to the log. What is held whole is waited for to its end: whether
 /// its head may go out is known there only.
-async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wait: Wait) -> Result<bool, Cut> {
+async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wait: Wait) -> Result<bool, Failed> {
     let (held, waits) = (stages.held.is_some(), wait != Wait::ForNothing);
     let mut seen = 0;
     while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
@@ -208,11 +208,16 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wa
         match frame {
             None => return Ok(false),
             Some(None) => return Ok(true),
-            Some(Some(Err(_))) => return Err(Cut::Upstream),
+            Some(Some(Err(_))) => return Err(Failed::Broken(Cut::Upstream)),
             Some(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
                     seen += data.len();
-                    stages.feed(data, &mut first.data)?;
+                    if let Some(held) = &mut stages.held
+                        && !held.grow_in_time(data.len()).await
+                    {
+                        return Err(Failed::NoRoom);
+                    }
+                    stages.feed(data, &mut first.data).map_err(Failed::Broken)?;
                 }
                 // What is held goes out with a length, and HTTP/1 has no place for trailers then.
                 Err(_) if held => return Ok(true),
@@ -224,6 +229,24 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wa
         }
     }
     Ok(body.is_end_stream())
+}
+
+/// Why an answer cannot be taken.
+#[derive(Debug)]
+enum Failed {
+    /// It breaks off, or may not be passed on.
+    Broken(Cut),
+    /// It must be held, and there was no room in time.
+    NoRoom,
+}
+
+impl Failed {
+    fn told(self, loan: &Loan) -> Stop {
+        match self {
+            Self::Broken(cut) => broke(loan, cut),
+            Self::NoRoom => no_room(),
+        }
+    }
 }
 
 fn joined(parts: Vec<Bytes>) -> Bytes {
@@ -320,61 +343,4 @@ fn learn_session(x: &Exchange, headers: &HeaderMap) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
-    use std::task::Context;
-
-    use http_body::Frame;
-
-    use super::*;
-    use crate::h1::{Broken, Feed};
-    use crate::timer::tests::paused;
-
-    /// Pieces that come one after the other, each when it was asked for once before; then nothing more comes.
-    struct Slow(VecDeque<&'static [u8]>, bool, u64);
-
-    impl Feed for Slow {
-        fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-            self.1 = !self.1;
-            if self.1 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let Some(piece) = self.0.pop_front() else { return Poll::Pending };
-            self.2 -= piece.len() as u64;
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece)))))
-        }
-
-        fn left(&self) -> Option<u64> {
-            Some(self.2)
-        }
-    }
-
-    fn slow(pieces: &[&'static [u8]], length: u64) -> Incoming {
-        Incoming::shared(Rc::new(RefCell::new(Slow(pieces.iter().copied().collect(), false, length))))
-    }
-
-    fn taken(pieces: &[&'static [u8]], length: u64, wait: Wait) -> (Option<bool>, Vec<Bytes>) {
-        paused().block_on(async {
-            let (mut body, mut stages, mut first) = (slow(pieces, length), Stages::default(), First::default());
-            let taking = at_once(&mut body, &mut stages, &mut first, wait);
-            let ended = tokio::time::timeout(SHORT_WAIT, taking).await.ok().map(|ended| ended.unwrap());
-            (ended, first.data)
-        })
-    }
-
-    #[test]
-    fn a_short_answer_is_taken_whole_and_what_is_late_keeps_what_came() {
-        let wait = Wait::ForAll(SHORT_WAIT);
-        assert_eq!(taken(&[b"ab", b"cde"], 5, wait), (Some(true), vec!["ab".into(), "cde".into()]));
-        assert_eq!(taken(&[b"ab"], 5, wait), (None, vec!["ab".into()]));
-        assert_eq!(taken(&[b"ab", b"cde"], 5, Wait::ForNothing), (Some(false), vec![]));
-    }
-
-    #[test]
-    fn only_what_tells_that_it_is_short_is_waited_for() {
-        assert!(is_short(&slow(&[], SHORT_BYTES)) && !is_short(&slow(&[], SHORT_BYTES + 1)));
-        assert!(!is_short(&Incoming::empty()));
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::Asked;
 use super::body::{OutBody, Passing};
 use super::exchange::Exchange;
-use super::hold::Held;
+use super::hold::{Held, no_room};
 use super::identify::Member;
 use super::reply::{Form, Stop};
 use super::respond::Expected;
@@ -284,7 +284,7 @@ async fn hold(asked: &Asked<'_>, x: &mut Exchange, body: &mut Option<Incoming>) 
         }
         if !held.push(data).await {
             *body = Some(incoming);
-            return Err(Stop::refused(Reason::Overloaded, "too many bytes are held at this moment; try again"));
+            return Err(no_room());
         }
     }
     x.sent(held.len() as u64);

@@ -23,7 +23,7 @@ pub(super) type Filter = ResponseFilter<Allow>;
 #[derive(Default)]
 pub(crate) struct Stages {
     pub(super) filter: Option<Box<Filter>>,
-    /// What the filter of a JSON answer holds: nothing of it goes before its end.
+    /// What the filter of a JSON answer holds: nothing of it goes before its end. Whoever feeds it finds the room.
     pub(super) held: Option<Share>,
     pub(super) observer: Option<Box<Observer>>,
     pub(super) scrub: Option<Box<Scrubber>>,
@@ -44,9 +44,6 @@ impl Stages {
         let data = match &mut self.filter {
             None => data,
             Some(filter) => {
-                if self.held.as_mut().is_some_and(|held| !held.grow(data.len())) {
-                    return Err(Cut::Response);
-                }
                 self.buffer.clear();
                 let fed = filter.feed(&data, &mut self.buffer);
                 learn(&self.mcp, filter.seen().protocol_version.as_deref());

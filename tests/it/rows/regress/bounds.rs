@@ -117,9 +117,12 @@ fn h9_answers_that_are_held_to_be_read_count() {
     until("what has no room is refused", || {
         let held = status(&rig)["held_bytes"].as_u64().unwrap();
         assert!(held <= TOTAL, "{held}");
-        let refused = rig.calls().iter().filter(|r| reason(r) == "response_refused").count();
+        let refused = rig.calls().iter().filter(|r| reason(r) == "overloaded").count();
         (refused >= MANY - room).then_some(())
     });
+    // None before it has waited for a second.
+    let refused: Vec<_> = rig.calls().into_iter().filter(|r| reason(r) == "overloaded").collect();
+    assert!(refused.iter().all(|r| r["duration_ms"].as_f64().unwrap() >= 1000.0), "{refused:#?}");
     go.store(true, Ordering::Release);
     let mut good = 0;
     for raw in &mut asked {
@@ -129,7 +132,8 @@ fn h9_answers_that_are_held_to_be_read_count() {
             good += 1;
             assert_eq!(answer.json()["result"]["tools"][0]["name"], "ok");
         } else {
-            assert_eq!((answer.status, answer.told()), (502, Some("response_refused")), "{}", answer.text());
+            assert_eq!((answer.status, answer.told()), (503, Some("overloaded")), "{}", answer.text());
+            assert!(answer.field("retry-after").is_some(), "{}", answer.head);
         }
     }
     assert!(good > 0 && good <= room, "{good}");
