@@ -219,8 +219,7 @@ fn judged(method: &str, path: &str) -> ensage_benches::Outcome {
         || {
             let authority = Authority::parse(black_box(b"origin.bench.test:8443"), None).unwrap();
             let path = RequestPath::parse(black_box(path)).unwrap();
-            let mut trial = Trial::begin(&policy, enclave, enclave.mode);
-            trial.identity(None, "").unwrap();
+            let mut trial = Trial::begin(&policy, enclave, enclave.mode).identity(None, "").unwrap();
             trial.reach(&authority, Scheme::Https).unwrap();
             black_box(judge::sites(&policy, enclave, &authority, &path));
             let facts = HeadFacts {
@@ -233,7 +232,7 @@ fn judged(method: &str, path: &str) -> ensage_benches::Outcome {
                 finding: &finding,
             };
             let route = trial.head(&facts).unwrap();
-            let permit = trial.permit(route, &finding).unwrap();
+            let permit = trial.permit(route, &finding, judge::BodyProof::Absent).unwrap();
             black_box(&permit);
         },
     )

@@ -18,6 +18,7 @@ mod reach;
 mod route;
 mod tunnel;
 mod url;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -27,10 +28,11 @@ pub use denial::{Denial, Step, Taken, Verdict};
 pub use enclave::{Hint, enclave_of};
 pub use explain::{Explanation, Question, explain};
 pub use mcp::ToolFilter;
-pub use permit::{BodyPermit, Fill, HeadPermit, TunnelPermit};
+pub use permit::{BodyPermit, BodyProof, Fill, HeadPermit, TunnelPermit};
 pub use route::{Form, Governed, Route, RouteKind, form};
 pub use tunnel::Unseen;
 pub use url::{Url, UrlError};
+pub use whole::Said;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,6 +78,35 @@ pub enum Upgrade {
 /// Most exchanges take so many steps.
 const STEPS_USUAL: usize = 8;
 
+/// An exchange of which nothing is judged. The first step is who asks; without it there is no [`Trial`], and so no permit.
+///
+/// ```compile_fail
+/// use ensage_policy::judge::{HeadFacts, Trial};
+/// use ensage_policy::model::{Enclave, Mode, Policy};
+/// fn unidentified(policy: &Policy, enclave: &std::sync::Arc<Enclave>, facts: &HeadFacts<'_>) {
+///     let _ = Trial::begin(policy, enclave, Mode::Enforce).head(facts);
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Newcomer<'p>(Trial<'p>);
+
+impl<'p> Newcomer<'p> {
+    /// The identity step: what speaks against this client, if anything does.
+    ///
+    /// # Errors
+    /// The refusal, where the mode does not let it pass.
+    pub fn identity(self, against: Option<Reason>, message: &str) -> Result<Trial<'p>, Denial> {
+        let Self(mut trial) = self;
+        let verdict = match against {
+            None => Ok(Some(Cow::Borrowed(&trial.enclave.rule))),
+            Some(reason) => Err(Denial::new(reason, message).by(&trial.enclave.rule)),
+        };
+        trial.settle(Step::Identity, verdict)?;
+        Ok(trial)
+    }
+}
+
 /// One exchange being judged. It ends in a [`HeadPermit`] or a [`Denial`].
 #[derive(Debug)]
 pub struct Trial<'p> {
@@ -85,25 +116,34 @@ pub struct Trial<'p> {
     steps: Vec<Taken<'p>>,
     would: Option<Denial>,
     reached: Option<(Authority, Scheme)>,
-    asked: Option<(Authority, Scheme, RequestPath)>,
+    asked: Option<AskedFor>,
+}
+
+/// What a head that was judged asks for.
+#[derive(Debug)]
+struct AskedFor {
+    authority: Authority,
+    scheme: Scheme,
+    path: RequestPath,
+    body: Needs,
+}
+
+/// What must be proven of the body behind a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// That it was judged whole.
+    Judged,
+    /// That there is none.
+    Absent,
+    /// Nothing: no entry reads it.
+    Nothing,
 }
 
 impl<'p> Trial<'p> {
     /// Begins with an exchange whose enclave is known; `mode` is the enclave's, or the session's own.
-    pub fn begin(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Self {
-        Self { policy, enclave, mode, steps: Vec::with_capacity(STEPS_USUAL), would: None, reached: None, asked: None }
-    }
-
-    /// The identity step: what speaks against this client, if anything does.
-    ///
-    /// # Errors
-    /// The refusal, where the mode does not let it pass.
-    pub fn identity(&mut self, against: Option<Reason>, message: &str) -> Result<(), Denial> {
-        let verdict = match against {
-            None => Ok(Some(Cow::Borrowed(&self.enclave.rule))),
-            Some(reason) => Err(Denial::new(reason, message).by(&self.enclave.rule)),
-        };
-        self.settle(Step::Identity, verdict)
+    pub fn begin(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Newcomer<'p> {
+        let steps = Vec::with_capacity(STEPS_USUAL);
+        Newcomer(Self { policy, enclave, mode, steps, would: None, reached: None, asked: None })
     }
 
     /// Whether the host exists for this enclave; before DNS, and before any answer that would show that it does.
@@ -175,7 +215,9 @@ impl<'p> Trial<'p> {
         self.settle(Step::Method, found.method.map(Some))?;
         self.settle(Step::Path, found.path.map(Some))?;
         self.settle(Step::Classify, found.classify.map(Some))?;
-        self.asked = self.reached.take().map(|(authority, scheme)| (authority, scheme, path.clone()));
+        let body = needs(&route, method);
+        let path = path.clone();
+        self.asked = self.reached.take().map(|(authority, scheme)| AskedFor { authority, scheme, path, body });
         Ok(route)
     }
 
@@ -274,5 +316,15 @@ impl<'p> Trial<'p> {
     fn refuse(&mut self, step: Step, denial: Denial) -> Denial {
         self.steps.push(Taken { step, verdict: Verdict::Deny, rule: denial.rule.clone().map(Cow::Owned) });
         denial
+    }
+}
+
+/// Of an MCP server only POST carries a message.
+fn needs(route: &Route, method: &str) -> Needs {
+    match route.kind() {
+        RouteKind::Mcp { .. } if method == "POST" => Needs::Judged,
+        RouteKind::Llm { endpoint, .. } if endpoint.has_body() => Needs::Judged,
+        RouteKind::Mcp { .. } | RouteKind::Llm { .. } => Needs::Absent,
+        RouteKind::Http | RouteKind::Unlisted => Needs::Nothing,
     }
 }

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use ensage_endpoint::peers::{Unknown, unix_peer_is_gone};
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::Trial;
 use http::{Method, Response};
 use tokio::net::{TcpStream, UnixStream};
 use uuid::Uuid;
@@ -384,8 +383,7 @@ fn allowed(conn: &Conn, x: &mut Exchange, head: &http::request::Parts) -> Result
         }
     }
     x.connect_target(&authority);
-    let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
-    identify::admit_connect(&mut trial, &member, enclave)?;
+    let mut trial = identify::admit_connect(policy, enclave, &member)?;
     trial.connect(&authority)?;
     let taint = misplaced(conn, x, head, &member, enclave, &authority);
     if let Some(taint) = &taint {

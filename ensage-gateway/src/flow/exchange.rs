@@ -16,7 +16,7 @@ use ensage_policy::{Mode, Policy, Reason};
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::body::UpSeen;
+use super::body::{OutBody, UpSeen};
 use super::count::Turn;
 use super::hold::Held;
 use super::identify::{Conn, Member, Via};
@@ -357,9 +357,9 @@ impl Exchange {
     }
 
     /// What the body said, for whoever judges it again.
-    pub(crate) fn content(&self) -> Content {
+    pub(crate) fn content(&self, body: &OutBody) -> Content {
         match &self.expected {
-            Expected::Opaque | Expected::McpStream | Expected::Websocket(_) => Content::Unread,
+            Expected::Opaque | Expected::McpStream | Expected::Websocket(_) => body.unread(),
             Expected::Mcp(message) => Content::Mcp(message.clone()),
             Expected::Anthropic(request) => Content::Llm(request.clone()),
         }

@@ -190,21 +190,33 @@ pub(crate) fn enclave<'p>(policy: &'p Policy, member: &Member) -> Result<&'p Arc
 }
 
 /// `run --observe` wins over the enclave.
-pub(crate) fn mode(enclave: &Enclave, member: &Member) -> Mode {
+fn mode(enclave: &Enclave, member: &Member) -> Mode {
     member.session.opening.mode.unwrap_or(enclave.mode)
 }
 
 /// The identity step of the judgement: agents that have left the enclave, and tiers that are too low.
-pub(crate) fn admit(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
+pub(crate) fn admit<'p>(policy: &'p Policy, enclave: &'p Arc<Enclave>, member: &Member) -> Result<Trial<'p>, Stop> {
     let low = (member.session.opening.tier < enclave.require).then_some(Reason::TierTooLow);
-    let reason = outsider(member, enclave).or(low);
-    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+    begun(policy, enclave, member, outsider(member, enclave).or(low))
 }
 
 /// The same of a CONNECT, which is refused to whoever has no enclave alone: the rest is told inside.
-pub(crate) fn admit_connect(trial: &mut Trial<'_>, member: &Member, enclave: &Enclave) -> Result<(), Stop> {
-    let reason = outsider(member, enclave);
-    trial.identity(reason, reason.map_or("", stranger_text)).map_err(Stop::from)
+pub(crate) fn admit_connect<'p>(
+    policy: &'p Policy,
+    enclave: &'p Arc<Enclave>,
+    member: &Member,
+) -> Result<Trial<'p>, Stop> {
+    begun(policy, enclave, member, outsider(member, enclave))
+}
+
+fn begun<'p>(
+    policy: &'p Policy,
+    enclave: &'p Arc<Enclave>,
+    member: &Member,
+    against: Option<Reason>,
+) -> Result<Trial<'p>, Stop> {
+    let newcomer = Trial::begin(policy, enclave, mode(enclave, member));
+    newcomer.identity(against, against.map_or("", stranger_text)).map_err(Stop::from)
 }
 
 /// Why the enclave is not this client's, if it is not.

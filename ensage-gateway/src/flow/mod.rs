@@ -42,7 +42,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use ensage_policy::Reason;
-use ensage_policy::judge::{Governed, Route, SiteFit, Trial};
+use ensage_policy::judge::{Governed, Route, SiteFit};
 use http::Response;
 
 use body::Reply;
@@ -118,8 +118,7 @@ async fn judged(
     let upgrade = websocket::asked(x, head);
     let member = identify::member(conn, x)?;
     let enclave = identify::enclave(policy, &member)?;
-    let mut trial = Trial::begin(policy, enclave, identify::mode(enclave, &member));
-    identify::admit(&mut trial, &member, enclave)?;
+    let mut trial = identify::admit(policy, enclave, &member)?;
 
     // Where: CONNECT target, SNI, Host and the name that will be dialled are one, or nothing goes on.
     let target = request::target(conn, x, head)?;
@@ -148,14 +147,15 @@ async fn judged(
     websocket::expect(&asked, x, upgrade);
 
     // The real secret, for this one host and slot only, and only with the proof in hand.
-    let permit = trial.permit(route, &finding)?;
+    let permit = trial.permit(route, &finding, body.proof())?;
     x.permitted(&permit);
+    let content = x.content(&body);
     let caller = Caller { conn, member: &member, sites: &sites };
     let outbound = substitute::outbound(&caller, x, permit, body, head)?;
 
     // Out: from here on the upstream sees it. A log that cannot be written stops it first.
     x.launch()?;
-    let (method, content) = (head.method.clone(), x.content());
+    let method = head.method.clone();
     conn.watchman.begin(Running { member: member.clone(), method, target, upgrade, finding, content });
     if conn.shared.generation_number() != x.policy().generation {
         // The policy changed while the body came in; from here on the watchman sees every change.

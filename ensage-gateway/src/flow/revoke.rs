@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use ensage_mcp::llm;
 use ensage_mcp::mcp::Message;
 use ensage_policy::Reason;
-use ensage_policy::judge::{CredentialFinding, Fill, HeadFacts, RouteKind, Trial, Upgrade};
+use ensage_policy::judge::{CredentialFinding, Fill, HeadFacts, Said, Upgrade};
 
 use super::identify::{self, Member};
 use super::reply::Stop;
@@ -31,6 +31,8 @@ pub(crate) struct Running {
 /// What the body said, where it was read.
 #[derive(Clone)]
 pub(crate) enum Content {
+    /// There was none.
+    Absent,
     /// It was not read.
     Unread,
     /// An MCP message.
@@ -123,10 +125,7 @@ impl Running {
     fn judge(&self, shared: &Shared) -> Result<(), Stop> {
         let policy = shared.policy();
         let enclave = identify::enclave(&policy, &self.member)?;
-        let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, &self.member));
-        identify::admit(&mut trial, &self.member, enclave)?;
-        trial.reach(&self.target.authority, self.target.scheme)?;
-        let route = trial.head(&HeadFacts {
+        let facts = HeadFacts {
             authority: &self.target.authority,
             scheme: self.target.scheme,
             method: self.method.as_str(),
@@ -134,16 +133,14 @@ impl Running {
             query: self.target.query.as_deref(),
             upgrade: self.upgrade,
             finding: &self.finding,
-        })?;
-        match (&self.content, route.kind()) {
-            (Content::Mcp(message), RouteKind::Mcp { .. }) => drop(trial.message(&route, message)?),
-            (Content::Llm(request), RouteKind::Llm { .. }) => drop(trial.inference(&route, request)?),
-            (Content::Mcp(_) | Content::Llm(_), _) => {
-                return Err(Stop::refused(Reason::PathNotAllowed, "this call is governed by no entry any more"));
-            }
-            (Content::Unread, _) => {}
-        }
-        let permit = trial.permit(route, &self.finding)?;
+        };
+        let said = match &self.content {
+            Content::Absent => Said::Absent,
+            Content::Unread => Said::Unread,
+            Content::Mcp(message) => Said::Mcp(message),
+            Content::Llm(request) => Said::Llm(request),
+        };
+        let permit = identify::admit(&policy, enclave, &self.member)?.whole(&facts, said)?;
         match permit.fill() {
             Fill::Nothing => Ok(()),
             Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => {

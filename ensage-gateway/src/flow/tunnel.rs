@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::Trial;
 use ensage_policy::{Reason, Scheme};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
@@ -214,7 +213,7 @@ fn reach_tls(link: &Link<'_>, authority: &Authority) -> Result<(), Stop> {
     let Client::Member(member) = link.client else { return Ok(()) };
     let policy = link.shared.policy();
     let enclave = identify::enclave(&policy, member)?;
-    let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, member));
+    let mut trial = identify::admit_connect(&policy, enclave, member)?;
     trial.reach(authority, Scheme::Https).map_err(Stop::from)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ensage_policy::Reason;
 use ensage_policy::authority::Authority;
-use ensage_policy::judge::{Trial, TunnelPermit, Unseen};
+use ensage_policy::judge::{TunnelPermit, Unseen};
 use http::request::Parts;
 use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
@@ -66,8 +66,7 @@ fn judge(
 ) -> Result<Option<TunnelPermit>, Stop> {
     let policy = shared.policy();
     let enclave = identify::enclave(&policy, member)?;
-    let mut trial = Trial::begin(&policy, enclave, identify::mode(enclave, member));
-    identify::admit(&mut trial, member, enclave)?;
+    let mut trial = identify::admit(&policy, enclave, member)?;
     trial.tunnel(authority, unseen).map_err(Stop::from)
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::Trial;
 use super::denial::{Denial, Step};
-use super::permit::{Fill, HeadPermit};
+use super::permit::{BodyProof, Fill, HeadPermit};
 use super::route::{Governed, Route};
+use super::{AskedFor, Needs, Trial};
 use crate::authority::{Authority, Fit};
 use crate::model::{Credential, Enclave, Policy, Scheme, Slot};
 use crate::path::RequestPath;
@@ -127,13 +127,32 @@ fn by_name<'p>(policy: &'p Policy, name: &str) -> Option<&'p Arc<Credential>> {
 impl Trial<'_> {
     /// The credential step, and with it the end of the trial: there is one permit for each head.
     ///
+    /// ```compile_fail
+    /// use ensage_policy::judge::{CredentialFinding, Route, Trial};
+    /// fn bodiless(trial: &mut Trial<'_>, route: Route) {
+    ///     let _ = trial.permit(route, &CredentialFinding::Bare);
+    /// }
+    /// ```
+    ///
     /// # Errors
+    /// `internal` where the head was not judged, or not the body that its entry reads.
     /// A misused placeholder, several of them, one over plain HTTP, or one in a request that enforce mode would
     /// refuse: in every mode. A foreign credential: where the mode does not let it pass.
-    pub fn permit(&mut self, route: Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
-        let Some((authority, scheme, path)) = self.asked.take() else {
+    pub fn permit(
+        &mut self,
+        route: Route,
+        finding: &CredentialFinding,
+        body: BodyProof<'_>,
+    ) -> Result<HeadPermit, Denial> {
+        let Some(AskedFor { authority, scheme, path, body: needs }) = self.asked.take() else {
             return Err(Denial::new(Reason::Internal, "the head of this request was not judged"));
         };
+        match (needs, body) {
+            (Needs::Judged, BodyProof::Judged(_)) | (Needs::Absent, BodyProof::Absent) | (Needs::Nothing, _) => {}
+            (Needs::Judged | Needs::Absent, _) => {
+                return Err(Denial::new(Reason::Internal, "the body of this request was not judged"));
+            }
+        }
         let rule = self.deciding().cloned();
         let fill = match finding {
             CredentialFinding::Bare => self.bare(&route, &authority, scheme, &path),

@@ -63,8 +63,14 @@ impl Explanation {
 
 /// Takes the steps that the gateway would take for a request with nothing else against it.
 pub fn explain(policy: &Policy, enclave: &Arc<Enclave>, mode: Mode, question: &Question<'_>) -> Explanation {
-    let mut trial = Trial::begin(policy, enclave, mode);
-    trial.steps.push(Taken { step: Step::Identity, verdict: Verdict::Allow, rule: Some(Cow::Borrowed(&enclave.rule)) });
+    // Who asks is somebody that the enclave lists: of another `explain` tells before it comes here.
+    let mut trial = match Trial::begin(policy, enclave, mode).identity(None, "") {
+        Ok(trial) => trial,
+        Err(denial) => {
+            let (rule, steps) = (denial.rule.clone(), Vec::new());
+            return Explanation { decision: Verdict::Deny, denial: Some(denial), rule, credential: None, steps };
+        }
+    };
     let mut credential = None;
     let answer = match question {
         Question::Url { url, method } => head(&mut trial, url, method, &mut credential),

@@ -158,3 +158,14 @@ impl BodyPermit {
         self.rule.as_ref()
     }
 }
+
+/// What is proven of the body behind a head, which must be known before the head may go.
+#[derive(Clone, Copy, Debug)]
+pub enum BodyProof<'a> {
+    /// There is none.
+    Absent,
+    /// There may be one, and no rule reads it.
+    Unread,
+    /// It was judged whole.
+    Judged(&'a BodyPermit),
+}

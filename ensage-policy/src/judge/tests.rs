@@ -9,7 +9,9 @@ mod who;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CredentialFinding, Denial, HeadFacts, HeadPermit, Route, Trial, Upgrade, Url};
+use super::{
+    BodyPermit, BodyProof, CredentialFinding, Denial, HeadFacts, HeadPermit, Needs, Route, Trial, Upgrade, Url,
+};
 use crate::config::{Env, load};
 use crate::model::{Enclave, Mode, Policy};
 
@@ -129,6 +131,22 @@ fn policy() -> Policy {
     loaded.policy.unwrap_or_else(|| panic!("{:#?}", loaded.errors))
 }
 
+/// A trial of somebody whom nothing speaks against.
+fn begun<'p>(policy: &'p Policy, enclave: &'p Arc<Enclave>, mode: Mode) -> Trial<'p> {
+    Trial::begin(policy, enclave, mode).identity(None, "").unwrap()
+}
+
+/// The permit of a head whose body is proven as its entry needs it.
+fn permitted(trial: &mut Trial<'_>, route: Route, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
+    let judged = BodyPermit { rule: None };
+    let proof = match trial.asked.as_ref().map(|asked| asked.body) {
+        Some(Needs::Judged) => BodyProof::Judged(&judged),
+        Some(Needs::Absent) => BodyProof::Absent,
+        Some(Needs::Nothing) | None => BodyProof::Unread,
+    };
+    trial.permit(route, finding, proof)
+}
+
 fn enclave<'p>(policy: &'p Policy, name: &str) -> &'p Arc<Enclave> {
     policy.enclave(name).unwrap()
 }
@@ -150,9 +168,9 @@ fn head(trial: &mut Trial<'_>, asked: &str, finding: &CredentialFinding) -> Resu
 
 /// A whole request without a body that is read.
 fn request(policy: &Policy, mode: Mode, asked: &str, finding: &CredentialFinding) -> Result<HeadPermit, Denial> {
-    let mut trial = Trial::begin(policy, enclave(policy, "a"), mode);
+    let mut trial = begun(policy, enclave(policy, "a"), mode);
     let route = head(&mut trial, asked, finding)?;
-    trial.permit(route, finding)
+    permitted(&mut trial, route, finding)
 }
 
 /// `allow KIND RULE`, `would REASON RULE` or `deny REASON RULE`.

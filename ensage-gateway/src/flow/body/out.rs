@@ -5,11 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use ensage_policy::Reason;
-use ensage_policy::judge::BodyPermit;
+use ensage_policy::judge::{BodyPermit, BodyProof};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Cut;
 use crate::flow::reply::Stop;
+use crate::flow::revoke::Content;
 use crate::flow::substitute::Search;
 use crate::h1::Incoming;
 use crate::h2::Rewind;
@@ -27,7 +28,24 @@ pub(crate) enum OutBody {
 impl OutBody {
     /// A governed value may be sent and ended because it was judged whole.
     pub(crate) fn judged(bytes: Bytes, proof: BodyPermit) -> Self {
-        Self::Judged(Judged { sent: bytes.is_empty(), bytes, _proof: proof })
+        Self::Judged(Judged { sent: bytes.is_empty(), bytes, proof })
+    }
+
+    /// What it has said where nothing of it was read.
+    pub(crate) const fn unread(&self) -> Content {
+        match self {
+            Self::Empty => Content::Absent,
+            Self::Judged(_) | Self::Passing(_) => Content::Unread,
+        }
+    }
+
+    /// What is proven of it.
+    pub(crate) const fn proof(&self) -> BodyProof<'_> {
+        match self {
+            Self::Empty => BodyProof::Absent,
+            Self::Judged(judged) => BodyProof::Judged(&judged.proof),
+            Self::Passing(_) => BodyProof::Unread,
+        }
     }
 }
 
@@ -48,7 +66,7 @@ impl Rewind for OutBody {
 pub(crate) struct Judged {
     bytes: Bytes,
     sent: bool,
-    _proof: BodyPermit,
+    proof: BodyPermit,
 }
 
 impl Judged {

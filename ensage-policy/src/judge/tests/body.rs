@@ -4,7 +4,7 @@ use ensage_mcp::llm::anthropic::RequestReader;
 use ensage_mcp::mcp::{BodyReader, Head, Message};
 
 use super::super::*;
-use super::{enclave, head, path, policy};
+use super::{begun, enclave, head, path, policy};
 
 const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
@@ -38,7 +38,7 @@ fn read(revision: &str, method: &str, modern: bool, body: &str) -> Message {
 
 fn judge(mode: Mode, url: &str, message: &Message) -> String {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+    let mut trial = begun(&policy, enclave(&policy, "a"), mode);
     let route = head(&mut trial, &format!("POST {url}"), &CredentialFinding::Bare).unwrap();
     match trial.message(&route, message) {
         Ok(permit) => match trial.would() {
@@ -84,7 +84,7 @@ fn c14_a_pattern_stands_for_plain_names_only() {
 fn d2_a_list_shows_what_can_be_called() {
     let policy = policy();
     let filter = |mode| {
-        let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+        let mut trial = begun(&policy, enclave(&policy, "a"), mode);
         let route = head(&mut trial, "POST https://both.test/mcp", &CredentialFinding::Bare).unwrap();
         trial.tool_filter(&route)
     };
@@ -92,7 +92,7 @@ fn d2_a_list_shows_what_can_be_called() {
     assert!(enforced.shows("get_issue") && enforced.shows("search"));
     assert!(!enforced.shows("delete") && !enforced.shows("Search"));
     assert!(observed.shows("delete"));
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
     assert!(!trial.tool_filter(&route).shows("search"));
 }
@@ -162,7 +162,7 @@ fn c13_an_answer_to_a_server_is_refused_in_every_mode() {
 #[test]
 fn bodies_that_cannot_be_read_have_their_reason() {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Observe);
     let route = head(&mut trial, "POST https://mcp.test/mcp", &CredentialFinding::Bare).unwrap();
     let read = |body: &str, limit| {
         let mut reader = BodyReader::new(limit);
@@ -187,7 +187,7 @@ fn bodies_that_cannot_be_read_have_their_reason() {
 
 fn infer(mode: Mode, members: &str) -> String {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+    let mut trial = begun(&policy, enclave(&policy, "a"), mode);
     let route = head(&mut trial, "POST https://llm.test/v1/messages", &CredentialFinding::Bare).unwrap();
     let content =
         if members.contains("\"messages\"") { "" } else { "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]," };
@@ -278,7 +278,7 @@ fn e2_calls_that_cannot_be_read_have_their_reason() {
 #[test]
 fn a_body_is_judged_by_the_entry_that_governs_it_only() {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
     assert_eq!(trial.message(&route, &call("search")).unwrap_err().reason, Reason::Internal);
     let call = ensage_mcp::llm::Request::default();

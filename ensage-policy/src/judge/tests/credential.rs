@@ -1,7 +1,7 @@
 //! The credential step.
 
 use super::super::*;
-use super::{enclave, head, policy, request, told};
+use super::{begun, enclave, head, permitted, policy, request, told};
 use crate::model::Slot;
 
 fn placeholder(name: &str, slot: &str) -> CredentialFinding {
@@ -65,10 +65,10 @@ fn v22_observe_never_puts_a_secret_into_what_policy_would_deny() {
     assert_eq!(filled(&outcome), "substitute git Bearer");
     assert!(outcome.unwrap().would().is_none());
     // Injection is no way around it.
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
-    trial.identity(Some(Reason::Unattributed), "unknown").unwrap();
+    let newcomer = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
+    let mut trial = newcomer.identity(Some(Reason::Unattributed), "unknown").unwrap();
     let route = head(&mut trial, "GET https://injected.test/in/a", &CredentialFinding::Bare).unwrap();
-    let permit = trial.permit(route.clone(), &CredentialFinding::Bare);
+    let permit = permitted(&mut trial, route.clone(), &CredentialFinding::Bare);
     assert_eq!((filled(&permit), told(&permit)), ("nothing".to_owned(), "would unattributed enclave.a".to_owned()));
 }
 
@@ -125,12 +125,16 @@ fn several_credentials_are_refused_in_every_mode() {
 #[test]
 fn a_permit_needs_a_judged_head() {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
-    let mut fresh = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
-    assert_eq!(fresh.permit(route.clone(), &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
-    drop(trial.permit(route.clone(), &CredentialFinding::Bare).unwrap());
-    assert_eq!(trial.permit(route, &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal, "one for each");
+    let mut fresh = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
+    assert_eq!(permitted(&mut fresh, route.clone(), &CredentialFinding::Bare).unwrap_err().reason, Reason::Internal);
+    drop(permitted(&mut trial, route.clone(), &CredentialFinding::Bare).unwrap());
+    assert_eq!(
+        permitted(&mut trial, route, &CredentialFinding::Bare).unwrap_err().reason,
+        Reason::Internal,
+        "one for each"
+    );
 }
 
 #[test]
@@ -154,4 +158,61 @@ fn f9_sites_are_the_credentials_of_the_enclave() {
     assert_eq!(of("a", "https://api.test:444/x"), (want.clone(), false));
     assert_eq!(of("a", "https://b.test/x"), (want, false));
     assert_eq!(of("b", "https://b.test/x"), ("other Bound Bound".to_owned(), true));
+}
+
+/// There is no permit for a head whose body its entry would have had to read.
+#[test]
+fn a_governed_head_goes_with_the_proof_of_its_body_alone() {
+    let policy = policy();
+    let judged = BodyPermit { rule: None };
+    for (asked, good) in [
+        ("POST https://mcp.test/mcp", "judged"),
+        ("GET https://mcp.test/mcp", "absent"),
+        ("DELETE https://mcp.test/mcp", "absent"),
+        ("POST https://llm.test/v1/messages", "judged"),
+        ("GET https://llm.test/v1/models", "absent"),
+        ("POST https://api.test/repos/acme/x", "absent unread judged"),
+    ] {
+        for (name, proof) in
+            [("absent", BodyProof::Absent), ("unread", BodyProof::Unread), ("judged", BodyProof::Judged(&judged))]
+        {
+            let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
+            let route = head(&mut trial, asked, &CredentialFinding::Bare).unwrap();
+            let permit = trial.permit(route, &CredentialFinding::Bare, proof);
+            match good.contains(name) {
+                true => drop(permit.unwrap_or_else(|e| panic!("{asked} {name}: {e}"))),
+                false => assert_eq!(permit.unwrap_err().reason, Reason::Internal, "{asked} {name}"),
+            }
+        }
+    }
+}
+
+/// All steps in one go say what they say one by one, and what nobody has read is not let through where it must be read.
+#[test]
+fn a_call_whose_body_is_known_is_judged_whole() {
+    let policy = policy();
+    let whole = |mode: Mode, asked: &str, said: Said<'_>| {
+        let (method, url) = asked.split_once(' ').unwrap();
+        let url = Url::parse(url).unwrap();
+        let facts = HeadFacts {
+            authority: &url.authority,
+            scheme: url.scheme,
+            method,
+            path: &url.path,
+            query: None,
+            upgrade: Upgrade::Stay,
+            finding: &CredentialFinding::Bare,
+        };
+        told(&begun(&policy, enclave(&policy, "a"), mode).whole(&facts, said))
+    };
+    let enforce = |asked: &str, said: Said<'_>| whole(Mode::Enforce, asked, said);
+    assert_eq!(enforce("GET https://api.test/x", Said::Unread), "allow http enclave.a.http[0]");
+    assert_eq!(enforce("GET https://api.test/x", Said::Absent), "allow http enclave.a.http[0]");
+    assert_eq!(enforce("GET https://mcp.test/mcp", Said::Absent), "allow mcp enclave.a.mcp.git");
+    assert_eq!(enforce("POST https://nowhere.test/", Said::Unread), "deny host_not_allowed enclave.a.http");
+    assert_eq!(enforce("POST https://mcp.test/mcp", Said::Unread), "deny path_not_allowed -");
+    assert_eq!(enforce("POST https://llm.test/v1/messages", Said::Unread), "deny path_not_allowed -");
+    assert_eq!(enforce("POST https://mcp.test/mcp", Said::Absent), "deny internal -");
+    let observed = whole(Mode::Observe, "POST https://nowhere.test/", Said::Unread);
+    assert!(observed.starts_with("would host_not_allowed "), "{observed}");
 }

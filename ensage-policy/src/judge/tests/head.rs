@@ -1,7 +1,7 @@
 //! Heads: reach, method, path, and which entry governs.
 
 use super::super::*;
-use super::{enclave, head, policy, request, told};
+use super::{begun, enclave, head, permitted, policy, request, told};
 
 #[track_caller]
 fn check(asked: &str, want: &str) {
@@ -42,7 +42,7 @@ fn closed_hosts_are_refused_whatever_opens_them() {
     check("GET https://telemetry.test/", "deny host_closed enclave.a.closed[0]");
     check("GET https://closed.open.test/", "deny host_closed enclave.a.closed[1]");
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let closed = Authority::parse(b"telemetry.test", Some(443)).unwrap();
     // The tunnel to it is opened: agents wait for ever on a refused CONNECT.
     assert_eq!(trial.reach(&closed, Scheme::Https), Ok(()));
@@ -118,7 +118,7 @@ fn upgraded(mode: Mode, asked: &str, upgrade: Upgrade) -> (String, Vec<Step>) {
     let policy = policy();
     let (method, url) = asked.split_once(' ').unwrap();
     let url = Url::parse(url).unwrap();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+    let mut trial = begun(&policy, enclave(&policy, "a"), mode);
     let facts = HeadFacts {
         authority: &url.authority,
         scheme: url.scheme,
@@ -131,7 +131,7 @@ fn upgraded(mode: Mode, asked: &str, upgrade: Upgrade) -> (String, Vec<Step>) {
     let route = trial.head(&facts);
     let refusing = |taken: &&Taken<'_>| taken.verdict == Verdict::Deny;
     let steps = trial.steps().iter().filter(refusing).map(|taken| taken.step).collect();
-    let permit = route.and_then(|route| trial.permit(route, &CredentialFinding::Bare));
+    let permit = route.and_then(|route| permitted(&mut trial, route, &CredentialFinding::Bare));
     (told(&permit), steps)
 }
 
@@ -198,7 +198,7 @@ fn the_form_of_a_refusal_follows_the_governing_entry() {
 fn a_tunnel_is_judged_by_host_and_port() {
     let policy = policy();
     let at = |text: &str| Authority::parse(text.as_bytes(), None).unwrap();
-    let trial = || Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let trial = || begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     assert_eq!(trial().connect(&at("plain.test:80")), Ok(()));
     assert_eq!(trial().connect(&at("api.test:443")), Ok(()));
     assert_eq!(trial().connect(&at("api.test:22")).unwrap_err().reason, Reason::PortNotAllowed);
@@ -210,7 +210,7 @@ fn a_tunnel_is_judged_by_host_and_port() {
     refused.plain_tunnel(&at("api.test:443")).unwrap_err();
     let last = refused.steps().last().unwrap();
     assert_eq!((last.step, last.verdict), (Step::Protocol, Verdict::Deny));
-    let mut observed = Trial::begin(&policy, enclave(&policy, "a"), Mode::Observe);
+    let mut observed = begun(&policy, enclave(&policy, "a"), Mode::Observe);
     assert_eq!(observed.plain_tunnel(&at("no.test:443")), Ok(()));
     assert_eq!(observed.plain_tunnel(&at("api.test:443")).unwrap_err().reason, Reason::ProtocolNotAllowed);
 }
@@ -241,11 +241,11 @@ fn steps_are_kept_in_order_with_the_first_would_deny() {
     let permit = request(&policy, Mode::Observe, "PUT https://nowhere.test/", &CredentialFinding::Bare).unwrap();
     assert_eq!(permit.would().unwrap().reason, Reason::HostNotAllowed);
     assert_eq!(*permit.route().kind(), RouteKind::Unlisted);
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let route = head(&mut trial, "GET https://api.test/x", &CredentialFinding::Bare).unwrap();
-    drop(trial.permit(route, &CredentialFinding::Bare).unwrap());
+    drop(permitted(&mut trial, route, &CredentialFinding::Bare).unwrap());
     let steps: Vec<_> = trial.steps().iter().map(|taken| (taken.step.code(), taken.verdict.code())).collect();
-    let want = ["reach", "authority", "protocol", "method", "path", "classify", "credential"];
+    let want = ["identity", "reach", "authority", "protocol", "method", "path", "classify", "credential"];
     assert_eq!(steps, want.map(|step| (step, "allow")));
 }
 
@@ -262,7 +262,7 @@ fn the_refusing_step_is_the_last_one() {
         ("POST https://llm.test/x", &CredentialFinding::Bare, Step::Classify),
         ("PUT https://api.test/", &misused, Step::Credential),
     ] {
-        let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+        let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
         let denial = head(&mut trial, asked, finding).unwrap_err();
         let last = trial.steps().last().unwrap();
         assert_eq!(
@@ -276,11 +276,11 @@ fn the_refusing_step_is_the_last_one() {
 #[test]
 fn a_head_is_judged_where_it_was_reached_or_reached_again() {
     let policy = policy();
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     trial.reach(&Authority::parse(b"api.test:443", None).unwrap(), Scheme::Https).unwrap();
     let denial = head(&mut trial, "GET https://nowhere.test/", &CredentialFinding::Bare).unwrap_err();
     assert_eq!(denial.reason, Reason::HostNotAllowed);
-    let mut trial = Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let mut trial = begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     trial.reach(&Authority::parse(b"llm.test:443", None).unwrap(), Scheme::Https).unwrap();
     let denial = head(&mut trial, "GET http://llm.test:443/", &CredentialFinding::Bare).unwrap_err();
     assert_eq!(denial.reason, Reason::SchemeNotAllowed);
@@ -290,7 +290,7 @@ fn a_head_is_judged_where_it_was_reached_or_reached_again() {
 fn undeclared_mcp_is_refused_where_a_rule_does_not_allow_it() {
     let policy = policy();
     let seen = |asked: &str, mode| {
-        let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
+        let mut trial = begun(&policy, enclave(&policy, "a"), mode);
         let route = head(&mut trial, asked, &CredentialFinding::Bare).unwrap();
         trial.undeclared_mcp(&route).map_err(|denial| denial.reason)
     };

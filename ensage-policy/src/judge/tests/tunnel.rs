@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::*;
-use super::{enclave, path};
+use super::{begun, enclave, path};
 use crate::config::{Env, embedded, load};
 use crate::model::Mode;
 
@@ -26,7 +26,7 @@ fn authority(text: &str) -> Authority {
 }
 
 fn tunnel(policy: &Policy, name: &str, to: &str, unseen: Unseen) -> Option<TunnelPermit> {
-    let mut trial = Trial::begin(policy, enclave(policy, name), Mode::Enforce);
+    let mut trial = begun(policy, enclave(policy, name), Mode::Enforce);
     trial.tunnel(&authority(to), unseen).unwrap()
 }
 
@@ -82,7 +82,7 @@ fn a_written_policy_takes_no_word_of_a_program() {
 fn a_tunnel_is_reached_by_connect_alone() {
     let text = POLICY.split_once("[[enclave").unwrap().0;
     let policy = load(text, Some(Path::new("ensage.toml")), &Env::default()).policy.unwrap();
-    let trial = || Trial::begin(&policy, enclave(&policy, "a"), Mode::Enforce);
+    let trial = || begun(&policy, enclave(&policy, "a"), Mode::Enforce);
     let told = |verdict: Result<(), Denial>| verdict.map_err(|denial| denial.reason);
     let pinned = authority("pinned.test");
     assert_eq!(told(trial().connect(&pinned)), Ok(()));

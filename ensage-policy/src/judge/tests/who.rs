@@ -50,8 +50,8 @@ fn any_agent_is_listed_by_a_star() {
 fn the_identity_step_refuses_and_observe_lets_some_of_it_pass() {
     let policy = policy();
     let identity = |mode, reason| {
-        let mut trial = Trial::begin(&policy, enclave(&policy, "a"), mode);
-        trial.identity(reason, "no").map_err(|denial| denial.reason)
+        let trial = Trial::begin(&policy, enclave(&policy, "a"), mode).identity(reason, "no");
+        trial.map(drop).map_err(|denial| denial.reason)
     };
     assert_eq!(identity(Mode::Enforce, None), Ok(()));
     for reason in [Reason::Unattributed, Reason::AgentNotAllowed, Reason::TierTooLow] {
