@@ -1,6 +1,8 @@
 //! V2: what is not in the enclave looks as if it did not exist, whatever it is.
 
-use ensage_tests::{Answer, Config, Dns, Origin, Raw};
+use std::time::{Duration, Instant};
+
+use ensage_tests::{Answer, Config, Dns, Gateway, Origin, Raw};
 
 use super::lab::{lab, reasons, rig};
 
@@ -88,4 +90,70 @@ fn v2_a_scheme_that_is_not_open_is_hidden_too() {
     }
     assert_eq!(reasons(&rig), ["scheme_not_allowed"; 2]);
     assert_eq!(sink.connections(), 0);
+}
+
+/// Names that are hidden for different reasons: one that nobody has, one that resolves and is served, one of another
+/// project, an allowed host's other port, an address.
+const HIDDEN: [&str; 5] = ["no.test:443", "here.test:443", "theirs.test:443", "ok.test:8443", "127.0.0.1:443"];
+const ROUNDS: usize = 200;
+
+/// How long each answer took, one list for each name. All names take turns on one connection, each round beginning with
+/// another one: whatever slows the machine down slows all of them.
+fn times(gateway: &Gateway, ask: impl Fn(&mut Raw, &str) -> Answer) -> [Vec<Duration>; HIDDEN.len()] {
+    let mut raw = Raw::open(gateway.address());
+    let mut all = [const { Vec::new() }; HIDDEN.len()];
+    for round in 0..ROUNDS {
+        for turn in 0..HIDDEN.len() {
+            let class = (round + turn) % HIDDEN.len();
+            let begun = Instant::now();
+            let answer = ask(&mut raw, HIDDEN[class]);
+            all[class].push(begun.elapsed());
+            assert_eq!((answer.status, answer.told()), (502, Some("name_unknown")), "{}", answer.head);
+        }
+    }
+    all
+}
+
+/// The quarter and the half of a list.
+fn quantiles(mut times: Vec<Duration>) -> [f64; 2] {
+    times.sort();
+    [4, 2].map(|part| times[times.len() / part].as_secs_f64())
+}
+
+/// No class stands out: only what is a factor of two away from the middle class at a quarter and at a half does, which a
+/// lookup, a dial or a handshake is by far, and a busy machine is not.
+fn stands_out(all: [Vec<Duration>; HIDDEN.len()]) -> Option<String> {
+    let classes = all.map(quantiles);
+    let middle = [0, 1].map(|at| {
+        let mut of = classes.map(|class| class[at]);
+        of.sort_by(f64::total_cmp);
+        of[HIDDEN.len() / 2]
+    });
+    let away = |class: &[f64; 2]| (0..2).all(|at| class[at] > 2.0 * middle[at] || class[at] < 0.5 * middle[at]);
+    let odd = classes.iter().position(away)?;
+    Some(format!("{} of {classes:?}", HIDDEN[odd]))
+}
+
+/// An agent learns nothing from how long an answer takes (contract section 4; issue 4, point 5).
+#[test]
+fn v2_hidden_answers_take_the_same_time() {
+    let rig = rig();
+    let dns = Dns::start();
+    dns.answer("here.test", &[&["127.0.0.1"]]);
+    dns.answer("ok.test", &[&["127.0.0.1"]]);
+    let sink = Origin::sink();
+    let config: Config = lab("[[enclave.lab.http]]\nhost = \"ok.test\"\n")
+        .body("[agent.them]\nexe = \"/nowhere/*\"\n[enclave.theirs]\nagents = [\"them\"]\n[[enclave.theirs.http]]\nhost = \"theirs.test\"\n")
+        .resolve("theirs.test:443", sink.address())
+        .dns(dns.address());
+    let gateway = rig.start_with(&config);
+    let connect = |raw: &mut Raw, to: &str| raw.connect(to, "");
+    let absolute = |raw: &mut Raw, to: &str| {
+        raw.send(format!("GET https://{to}/ HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes());
+        raw.answer()
+    };
+    assert_eq!(stands_out(times(&gateway, connect)), None);
+    assert_eq!(stands_out(times(&gateway, absolute)), None);
+    assert_eq!((dns.asked(), sink.connections()), (vec![], 0));
+    assert_eq!(reasons(&rig).len(), 2 * ROUNDS * HIDDEN.len());
 }
