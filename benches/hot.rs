@@ -214,28 +214,56 @@ fn judged(method: &str, path: &str) -> ensage_benches::Outcome {
     let enclave = policy.enclaves.first().unwrap();
     let finding = CredentialFinding::Placeholder { credential: "api".into(), slot: ensage_policy::model::Slot::Bearer };
     let copy = head_with("Bearer sk-placeholder");
+    let begun = || Trial::begin(&policy, enclave, enclave.mode).identity(None, "").unwrap();
+    // What a body says is judged once: reading it is measured elsewhere.
+    let body = (method == "POST").then(|| {
+        let (authority, path) = (authority(), RequestPath::parse(path).unwrap());
+        let mut trial = begun();
+        let route = trial.head(&facts(method, &authority, &path, &finding)).unwrap();
+        trial.message(&route, &message()).unwrap()
+    });
+    let proof = body.as_ref().map_or(judge::BodyProof::Absent, judge::BodyProof::Judged);
     compare(
         || copied(&copy),
         || {
-            let authority = Authority::parse(black_box(b"origin.bench.test:8443"), None).unwrap();
+            let authority = authority();
             let path = RequestPath::parse(black_box(path)).unwrap();
-            let mut trial = Trial::begin(&policy, enclave, enclave.mode).identity(None, "").unwrap();
+            let mut trial = begun();
             trial.reach(&authority, Scheme::Https).unwrap();
             black_box(judge::sites(&policy, enclave, &authority, &path));
-            let facts = HeadFacts {
-                authority: &authority,
-                scheme: Scheme::Https,
-                method,
-                path: &path,
-                query: None,
-                upgrade: judge::Upgrade::Stay,
-                finding: &finding,
-            };
-            let route = trial.head(&facts).unwrap();
-            let permit = trial.permit(route, &finding, judge::BodyProof::Absent).unwrap();
+            let route = trial.head(&facts(method, &authority, &path, &finding)).unwrap();
+            let permit = trial.permit(route, &finding, proof).unwrap();
             black_box(&permit);
         },
     )
+}
+
+fn facts<'a>(
+    method: &'a str,
+    authority: &'a Authority,
+    path: &'a RequestPath,
+    finding: &'a CredentialFinding,
+) -> HeadFacts<'a> {
+    let (scheme, upgrade) = (Scheme::Https, judge::Upgrade::Stay);
+    HeadFacts { authority, scheme, method, path, query: None, upgrade, finding }
+}
+
+fn authority() -> Authority {
+    Authority::parse(black_box(b"origin.bench.test:8443"), None).unwrap()
+}
+
+fn message() -> mcp::Message {
+    let mut reader = mcp::BodyReader::new(1 << 20);
+    reader.feed(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#);
+    let head = mcp::Head {
+        protocol_version: mcp::Field::One("2025-11-25"),
+        method: mcp::Field::Absent,
+        name: mcp::Field::Absent,
+        session_id: mcp::Field::Absent,
+        params: Vec::new(),
+        negotiated: None,
+    };
+    reader.finish(&head).unwrap()
 }
 
 fn audit_pair() -> ensage_benches::Outcome {
