@@ -2,6 +2,10 @@
 
 /// Whether `text` is one of the texts that `pattern` stands for. Time is bounded by the product of their lengths.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    // What is left out of most texts is told fast.
+    if !pattern.split(['*', '?']).all(|part| text.contains(part)) {
+        return false;
+    }
     let text: Vec<char> = text.chars().collect();
     // `reached[i]`: the pattern so far can end before character i.
     let mut reached = vec![false; text.len() + 1];

@@ -66,11 +66,7 @@ pub enum RootBy {
 /// # Errors
 /// [`Unknown`]: the owners can't be found, or not in time. Such a client is to be refused.
 pub fn owner_of(peers: &Peers, socket: &Socket, rules: &Rules<'_>) -> Result<Identity, Unknown> {
-    let mut chains = Vec::new();
-    for owner in peers.owners(socket)? {
-        chains.push(Chain::of(owner)?);
-    }
-    Ok(identify(chains, rules))
+    Ok(identify(peers.chains(socket)?, rules))
 }
 
 /// The same for the process that connected a Unix socket.

@@ -37,5 +37,5 @@ fn a_hardened_process_leaves_no_core_and_no_door() {
     let (accepted, from) = listener.accept().unwrap();
     let peers = Peers::new().unwrap();
     let socket = peers.socket(from, accepted.local_addr().unwrap()).unwrap();
-    assert!(peers.still_holds(&socket, &this.key(), &mut None));
+    assert_eq!(peers.owners(&socket).unwrap(), [this]);
 }

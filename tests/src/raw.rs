@@ -97,17 +97,46 @@ impl Raw {
         (Self::over(TcpStream::from(socket), quiet), child)
     }
 
+    /// Connects by a socket that was passed on through a Unix socket before, to somebody who says so by one byte.
+    ///
+    /// # Panics
+    /// If nobody listens, or nobody takes it.
+    #[must_use]
+    pub fn open_passed(gateway: SocketAddr, to: &mut std::os::unix::net::UnixStream) -> Self {
+        use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+        use rustix::net::{SocketFlags, SocketType, connect, sendmsg, socket_with};
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files = [std::os::fd::AsFd::as_fd(&socket)];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        sendmsg(&*to, &[io::IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+        to.read_exact(&mut [0]).unwrap();
+        let quiet = Quiet::new();
+        connect(&socket, &gateway).unwrap();
+        Self::over(TcpStream::from(socket), quiet)
+    }
+
+    /// Gives the connection to a child, and keeps it.
+    ///
+    /// # Panics
+    /// If the child cannot be started.
+    #[must_use]
+    pub fn share(&self, child: &mut Command) -> Child {
+        let stream = self.tcp().try_clone().unwrap();
+        let running = spawn(child.stdin(Stdio::from(std::os::fd::OwnedFd::from(stream)))).unwrap();
+        // A command keeps what it was given.
+        child.stdin(Stdio::null());
+        running
+    }
+
     /// Gives the connection to a child and lets go of it, without a word on it.
     ///
     /// # Panics
     /// If the child cannot be started.
     #[must_use]
     pub fn hand_on(self, child: &mut Command) -> Child {
-        let stream = self.tcp().try_clone().unwrap();
-        let running = spawn(child.stdin(Stdio::from(std::os::fd::OwnedFd::from(stream)))).unwrap();
-        // A command keeps what it was given.
-        child.stdin(Stdio::null());
-        running
+        self.share(child)
     }
 
     fn over(stream: TcpStream, quiet: Quiet) -> Self {

@@ -5,6 +5,7 @@ use std::{collections::HashMap, ffi::CStr, io, mem::MaybeUninit, os::fd::OwnedFd
 use rustix::{
     fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw},
     io::Errno,
+    path::DecInt,
 };
 
 /// Why the search did not end.
@@ -50,7 +51,7 @@ pub(super) struct Hints {
 
 /// So many holders are remembered.
 const SEEN_MAX: usize = 4;
-/// A new file has the lowest number that is free: one that was closed since, or one behind the last.
+/// So far it is looked around a file that held one.
 const BEFORE: u32 = 8;
 const BEHIND: u32 = 16;
 
@@ -65,38 +66,8 @@ impl Hints {
     }
 }
 
-/// Who holds each socket of `inodes`: one look through all processes. A process that is known to hold all of them is
-/// not searched for more.
-pub(super) fn of(inodes: &[u32], hints: &Hints, deadline: Instant) -> Result<HashMap<u32, Vec<Holder>>, Failed> {
-    let mut found: HashMap<u32, Vec<Holder>> = inodes.iter().map(|inode| (*inode, Vec::new())).collect();
-    let mut settled: Vec<u32> = hints.never.into_iter().collect();
-    for seen in hints.seen.iter().filter(|seen| Some(seen.pid) != hints.never) {
-        if close_by(*seen, &mut found) == found.len() {
-            settled.push(seen.pid);
-        }
-    }
-    let proc = folder("/proc").map_err(|err| Failed::Proc(err.into()))?;
-    let mut buffer = Vec::with_capacity(32 * 1024);
-    let mut names = RawDir::new(&proc, buffer.spare_capacity_mut());
-    while let Some(entry) = names.next() {
-        let entry = entry.map_err(|err| Failed::Proc(err.into()))?;
-        let Some(pid) = number(entry.file_name()).filter(|pid| !settled.contains(pid)) else { continue };
-        each_link(pid, Some(deadline), |file, link| {
-            if let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode)) {
-                note(holders, Holder { pid, file: number(file) });
-                // Nothing else is looked for.
-                if inodes.len() == 1 {
-                    return Search::Found;
-                }
-            }
-            Search::On
-        })?;
-    }
-    Ok(found)
-}
-
 /// Notes a holder, and says whether its process is a new one.
-fn note(holders: &mut Vec<Holder>, new: Holder) -> bool {
+pub(super) fn note(holders: &mut Vec<Holder>, new: Holder) -> bool {
     let is_new = holders.iter().all(|known| known.pid != new.pid);
     if is_new {
         holders.push(new);
@@ -106,17 +77,35 @@ fn note(holders: &mut Vec<Holder>, new: Holder) -> bool {
 
 /// Looks at the files of a process close by one that was seen, and says how many of the sockets it holds.
 pub(super) fn close_by(seen: Holder, found: &mut HashMap<u32, Vec<Holder>>) -> usize {
-    let (Some(mut last), Ok(files)) = (seen.file, folder(&format!("/proc/{}/fd", seen.pid))) else { return 0 };
-    let (mut held, mut file) = (0, last.saturating_sub(BEFORE));
-    while held < found.len() && file <= last.saturating_add(BEHIND) {
+    let (Some(file), Ok(files)) = (seen.file, folder(&format!("/proc/{}/fd", seen.pid))) else { return 0 };
+    let (wanted, mut held) = (found.len(), 0_usize);
+    let mut is_wanted = |file: u32| {
         let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
-        if let Ok((link, _)) = readlinkat_raw(&files, file.to_string(), &mut link)
-            && let Some(holders) = inode_of(link).and_then(|inode| found.get_mut(&inode))
+        let link = readlinkat_raw(&files, DecInt::new(file), &mut link);
+        let holders = link.ok().and_then(|(link, _)| inode_of(link)).and_then(|inode| found.get_mut(&inode))?;
+        Some(usize::from(note(holders, Holder { pid: seen.pid, file: Some(file) })))
+    };
+    // A new file has the lowest number that is free: mostly the same again, or one close by.
+    let around = (0..=BEHIND).flat_map(|step| {
+        let before = file.checked_sub(step).filter(|_| (1..=BEFORE).contains(&step));
+        [file.checked_add(step), before].into_iter().flatten()
+    });
+    let mut last = file;
+    for near in around {
+        if held < wanted
+            && let Some(new) = is_wanted(near)
         {
-            held += usize::from(note(holders, Holder { pid: seen.pid, file: Some(file) }));
-            last = last.max(file);
+            held = held.saturating_add(new);
+            last = last.max(near);
         }
-        file = file.saturating_add(1);
+    }
+    let mut next = file.saturating_add(BEHIND);
+    while held < wanted && next < last.saturating_add(BEHIND) {
+        next = next.saturating_add(1);
+        if let Some(new) = is_wanted(next) {
+            held = held.saturating_add(new);
+            last = next;
+        }
     }
     held
 }
@@ -139,14 +128,11 @@ pub(super) fn file_of(holder: Holder, inode: u32) -> Option<u32> {
         return Some(file);
     }
     let mut found = None;
-    let see = |file: &CStr, link: &[u8]| {
-        if inode_of(link) != Some(inode) {
-            return Search::On;
-        }
-        found = number(file);
-        Search::Found
+    let see = |at: u32, file: u32| {
+        found = (at == inode).then_some(file);
+        if found.is_some() { Search::Found } else { Search::On }
     };
-    let _ = each_link(pid, None, see);
+    let _ = each_socket(pid, None, see);
     found
 }
 
@@ -154,16 +140,28 @@ pub(super) fn file_of(holder: Holder, inode: u32) -> Option<u32> {
 pub(crate) fn sockets(pid: u32) -> Vec<u32> {
     let mut inodes = Vec::new();
     // Without a deadline it can't be late, and a process that has gone holds nothing.
-    let _ = each_link(pid, None, |_, link| {
-        inodes.extend(inode_of(link));
+    let _ = each_socket(pid, None, |inode, _| {
+        inodes.push(inode);
         Search::On
     });
     inodes
 }
 
-enum Search {
+/// What whoever looks says of each socket.
+pub(super) enum Search {
     On,
     Found,
+}
+
+/// How much was seen of the files of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// All that the kernel shows us.
+    All,
+    /// Not all.
+    Some,
+    /// There is no such process.
+    Gone,
 }
 
 /// The inode of the socket that a link leads to, if it is one.
@@ -172,39 +170,52 @@ fn inode_of(link: &[u8]) -> Option<u32> {
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-fn each_link(
+/// Each socket that a process holds, by inode and file.
+pub(super) fn each_socket(
     pid: u32,
     deadline: Option<Instant>,
-    mut see: impl FnMut(&CStr, &[u8]) -> Search,
-) -> Result<Search, Failed> {
+    mut see: impl FnMut(u32, u32) -> Search,
+) -> Result<Files, Failed> {
     let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     if late() {
         return Err(Failed::Late);
     }
     let files = match folder(&format!("/proc/{pid}/fd")) {
         Ok(files) => files,
-        // Exited, or hidden from us: see the module's words on what this can't see.
-        Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => return Ok(Search::On),
+        Err(Errno::NOENT | Errno::SRCH) => return Ok(Files::Gone),
+        // Hidden from us: see the module's words on what this can't see.
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(Files::All),
         Err(err) => return Err(Failed::Proc(err.into())),
     };
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 * 1024];
     let mut names = RawDir::new(&files, &mut buffer);
-    let mut seen = 0_u32;
+    let (mut seen, mut whole) = (0_u32, Files::All);
     while let Some(entry) = names.next() {
         // The process left during the look.
-        let Ok(entry) = entry else { break };
+        let Ok(entry) = entry else { return Ok(Files::Some) };
         seen = seen.wrapping_add(1);
         if seen.is_multiple_of(FILES_BETWEEN) && late() {
             return Err(Failed::Late);
         }
+        // Not `.` and `..`.
+        let Some(file) = number(entry.file_name()) else { continue };
         let mut link = [MaybeUninit::<u8>::uninit(); LINK_BYTES];
-        // `.` and `..` are no links, and a file may be closed by now.
-        let Ok((link, _)) = readlinkat_raw(&files, entry.file_name(), &mut link) else { continue };
-        if let Search::Found = see(entry.file_name(), link) {
-            return Ok(Search::Found);
+        let inode = match readlinkat_raw(&files, entry.file_name(), &mut link) {
+            Ok((link, _)) => inode_of(link),
+            Err(Errno::ACCESS | Errno::PERM) => None,
+            // Closed by now, for one.
+            Err(_) => {
+                whole = Files::Some;
+                None
+            }
+        };
+        if let Some(inode) = inode
+            && let Search::Found = see(inode, file)
+        {
+            return Ok(Files::Some);
         }
     }
-    Ok(Search::On)
+    Ok(whole)
 }
 
 fn folder(path: &str) -> Result<OwnedFd, Errno> {

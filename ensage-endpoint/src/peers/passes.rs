@@ -34,11 +34,11 @@ struct Pass {
 }
 
 impl Passes {
-    /// Who holds the socket, by a pass of `look` that begins from now on. Blocks for two passes at most.
-    pub(super) fn holders(&self, inode: u32, look: impl Fn(&[u32]) -> Found) -> Result<Vec<Holder>, Failed> {
+    /// Who holds the sockets, by a pass of `look` that begins from now on. Blocks for two passes at most.
+    pub(super) fn holders(&self, inodes: &[u32], look: impl Fn(&[u32]) -> Found) -> Found {
         let mut state = self.state();
         let pass = state.next.get_or_insert_default().clone();
-        pass.inodes().push(inode);
+        pass.inodes().extend(inodes);
         let found = loop {
             if let Some(found) = pass.found.get() {
                 break found;
@@ -58,7 +58,9 @@ impl Passes {
             state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         match found {
-            Ok(found) => Ok(found.get(&inode).cloned().unwrap_or_default()),
+            Ok(found) => {
+                Ok(inodes.iter().map(|inode| (*inode, found.get(inode).cloned().unwrap_or_default())).collect())
+            }
             Err(failed) => Err(failed.again()),
         }
     }
@@ -106,6 +108,10 @@ mod tests {
         Ok(inodes.iter().map(|inode| (*inode, vec![holder(*inode)])).collect())
     }
 
+    fn one(passes: &Passes, inode: u32, look: impl Fn(&[u32]) -> Found) -> Result<Vec<Holder>, Failed> {
+        Ok(passes.holders(&[inode], look)?.remove(&inode).unwrap())
+    }
+
     fn wait_for(what: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !what() {
@@ -129,13 +135,13 @@ mod tests {
             all(inodes)
         };
         thread::scope(|scope| {
-            let first = scope.spawn(|| passes.holders(1, look));
+            let first = scope.spawn(|| one(&passes, 1, look));
             wait_for(|| seen.lock().unwrap().len() == 1);
             let others: Vec<_> = (2..10)
                 .map(|inode| {
                     scope.spawn({
                         let passes = &passes;
-                        move || passes.holders(inode, look)
+                        move || one(passes, inode, look)
                     })
                 })
                 .collect();
@@ -156,13 +162,13 @@ mod tests {
     fn a_pass_that_fails_is_told_to_all_who_waited_and_to_nobody_else() {
         let passes = Passes::default();
         let late = |_: &[u32]| Err(Failed::Late);
-        assert!(matches!(passes.holders(1, late), Err(Failed::Late)));
+        assert!(matches!(one(&passes, 1, late), Err(Failed::Late)));
         let denied = |_: &[u32]| Err(Failed::Proc(std::io::ErrorKind::PermissionDenied.into()));
         assert!(
-            matches!(passes.holders(1, denied), Err(Failed::Proc(err)) if err.kind() == std::io::ErrorKind::PermissionDenied)
+            matches!(one(&passes, 1, denied), Err(Failed::Proc(err)) if err.kind() == std::io::ErrorKind::PermissionDenied)
         );
-        assert_eq!(passes.holders(1, |_| Ok(HashMap::new())).unwrap(), []);
-        assert_eq!(passes.holders(1, all).unwrap(), [holder(1)]);
+        assert_eq!(one(&passes, 1, |_| Ok(HashMap::new())).unwrap(), []);
+        assert_eq!(one(&passes, 1, all).unwrap(), [holder(1)]);
     }
 
     #[test]
@@ -172,13 +178,13 @@ mod tests {
         let gate = Mutex::new(gate);
         thread::scope(|scope| {
             let broken = scope.spawn(|| {
-                passes.holders(1, |_| {
+                one(&passes, 1, |_| {
                     gate.lock().unwrap().recv().unwrap();
                     panic!("as asked")
                 })
             });
             wait_for(|| passes.state().runs);
-            let next = scope.spawn(|| passes.holders(2, all));
+            let next = scope.spawn(|| one(&passes, 2, all));
             wait_for(|| waiting(&passes) == 1);
             go.send(()).unwrap();
             assert!(broken.join().is_err());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, Metadata},
+    fs::{self, File, Metadata},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -11,7 +11,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ProcessKey, Stat};
+use super::{Process, ProcessKey, Stat};
 
 /// A machine runs fewer different programs than this at a time.
 const PROGRAMS_MAX: usize = 1024;
@@ -81,12 +81,13 @@ impl Digests {
         })
     }
 
-    /// What [`of`](Self::of) would say, if it can be said without reading the program.
-    pub fn known(&self, key: &ProcessKey) -> Option<Arc<str>> {
-        let file = File::open(format!("/proc/{}/exe", key.pid)).ok()?;
-        let same = Stat::read(key.pid).is_ok_and(|stat| stat.start_time == key.start_time);
-        let version = version(&file).ok().filter(|_| same)?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    /// What [`of`](Self::of) would say, if it can be said without reading the program: that of the file that the process
+    /// ran when it was read, if its pid still runs that.
+    pub fn known(&self, process: &Process) -> Option<Arc<str>> {
+        let meta = fs::metadata(format!("/proc/{}/exe", process.pid)).ok()?;
+        let is_its_own = process.exe.as_ref().is_some_and(|exe| exe.id == (meta.dev(), meta.ino()));
+        let version = Version::of(&meta);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&version).filter(|_| is_its_own).cloned()
     }
 
     /// The same of a file; `None` if it can't be read or changes meanwhile.
@@ -119,15 +120,20 @@ impl Digests {
 }
 
 fn version(file: &File) -> io::Result<Version> {
-    let meta: Metadata = file.metadata()?;
-    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-    Ok(Version {
-        dev: meta.dev(),
-        ino: meta.ino(),
-        size: meta.size(),
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
-    })
+    Ok(Version::of(&file.metadata()?))
+}
+
+impl Version {
+    fn of(meta: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
 }
 
 fn stream(file: &mut File) -> io::Result<String> {

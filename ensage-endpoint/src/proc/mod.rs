@@ -1,6 +1,8 @@
 //! One process: what it is, where it came from, whether it still lives.
 
+mod clock;
 mod digest;
+mod kin;
 mod pidfd;
 mod program;
 mod script;
@@ -19,7 +21,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::stat::Stat;
+pub(crate) use self::{
+    clock::{is_exact as exact_clocks, ran},
+    kin::Kin,
+    stat::Stat,
+    tree::{life, lives},
+};
 pub use self::{
     digest::{DigestError, Digests},
     pidfd::PidFd,
@@ -140,6 +147,12 @@ impl Process {
     /// # Errors
     /// Any [`ProcError`].
     pub fn read(pid: u32) -> Result<Self, ProcError> {
+        Self::read_if(pid, || true)?.ok_or(ProcError::Gone { pid })
+    }
+
+    /// The same of a process of which something holds that is asked once it is read; it is the same process, running
+    /// the same program, after that.
+    pub(crate) fn read_if(pid: u32, holds: impl Fn() -> bool) -> Result<Option<Self>, ProcError> {
         for attempt in 1..=READS_MAX {
             let before = Stat::read(pid)?;
             let exe = Exe::read(pid)?;
@@ -158,13 +171,16 @@ impl Process {
                 }
                 Script::NotYet => return Err(ProcError::Changing { pid }),
             };
+            if !holds() {
+                return Ok(None);
+            }
             let after = Stat::read(pid)?;
             if before.start_time != after.start_time {
                 return Err(ProcError::Gone { pid });
             }
             if before.image == after.image && before.ppid == after.ppid {
                 let (start_time, ppid) = (after.start_time, after.ppid);
-                return Ok(Self { pid, start_time, started: wall_clock(start_time), ppid, exe, script, uid });
+                return Ok(Some(Self { pid, start_time, started: wall_clock(start_time), ppid, exe, script, uid }));
             }
         }
         Err(ProcError::Changing { pid })
@@ -294,10 +310,10 @@ fn script_of(pid: u32, exe: &Path) -> Result<Script, ProcError> {
     })
 }
 
+/// The owner of the folder itself, which is the effective user for every process; that of the files in it is root for a
+/// process that is not dumpable (`task_dump_owner` of the kernel's `fs/proc/base.c`).
 fn effective_uid(pid: u32) -> Result<u32, ProcError> {
-    // Not the owner of /proc/PID: that is root for a process that is not dumpable.
-    let text = fs::read(format!("/proc/{pid}/status")).map_err(|err| failed(pid, "status", err))?;
-    stat::effective_uid(&text).ok_or(ProcError::Malformed { pid, file: "status" })
+    fs::metadata(format!("/proc/{pid}")).map(|meta| meta.uid()).map_err(|err| failed(pid, "", err))
 }
 
 /// Ticks since boot as wall-clock time, by one boot time for the whole life of this process.

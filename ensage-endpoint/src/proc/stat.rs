@@ -1,6 +1,12 @@
-//! `/proc/PID/stat` and `/proc/PID/status`, as proc(5) describes them.
+//! `/proc/PID/stat`, as proc(5) describes it.
 
-use std::fs;
+use std::mem::MaybeUninit;
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::read,
+    time::{ClockId, clock_gettime},
+};
 
 use super::{ProcError, failed};
 
@@ -19,10 +25,17 @@ pub(crate) struct Stat {
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
+/// 52 numbers of up to 20 digits, and a name of up to 64 bytes.
+const LINE_BYTES: usize = 2048;
+
 impl Stat {
     pub(crate) fn read(pid: u32) -> Result<Self, ProcError> {
-        let text = fs::read(format!("/proc/{pid}/stat")).map_err(|err| failed(pid, "stat", err))?;
-        Self::parse(&text).ok_or(ProcError::Malformed { pid, file: "stat" })
+        let failed = |err: rustix::io::Errno| failed(pid, "stat", err.into());
+        let file = openat(CWD, format!("/proc/{pid}/stat"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        // The kernel gives it whole where there is room.
+        let mut text = [MaybeUninit::<u8>::uninit(); LINE_BYTES];
+        let (text, _) = read(file.map_err(failed)?, &mut text).map_err(failed)?;
+        Self::parse(text).ok_or(ProcError::Malformed { pid, file: "stat" })
     }
 
     /// Reads one line. The name in field 2 is the process's own text and may hold blanks, newlines and `)`, so the
@@ -46,17 +59,17 @@ impl Stat {
         self.flags & KERNEL_THREAD != 0
     }
 
+    /// Whether it is one for good: a program that the kernel itself starts begins as such a thread (until Linux 5.19).
+    pub(crate) fn stays_kernel_thread(&self) -> bool {
+        let up = u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0);
+        // USER_HZ, see `wall_clock`.
+        self.is_kernel_thread() && self.start_time / 100 + 2 < up
+    }
+
     /// Whether it still runs: a zombie holds nothing.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
-}
-
-/// The second number of the `Uid:` line.
-pub(crate) fn effective_uid(status: &[u8]) -> Option<u32> {
-    // `Name:` is the first line and escapes newlines, so no process can put an `Uid:` line of its own before it.
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    std::str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -84,19 +97,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_effective_uid_is_the_second() {
-        assert_eq!(effective_uid(b"Name:\ta\nUid:\t1\t2\t3\t4\n"), Some(2));
-        assert_eq!(effective_uid(b"Name:\tUid:\nUid:\t1\t7\t3\t4\n"), Some(7));
-        assert_eq!(effective_uid(b"Name:\ta\n"), None);
-        assert_eq!(effective_uid(b"Uid:\t1\n"), None);
-    }
-
     proptest! {
         #[test]
         fn never_panics(text: Vec<u8>) {
             let _ = Stat::parse(&text);
-            let _ = effective_uid(&text);
         }
     }
 }

@@ -60,6 +60,22 @@ fn a_process_is_read_whole() {
 }
 
 #[test]
+fn the_user_of_a_process_that_is_not_dumpable_is_its_own() {
+    use std::os::unix::process::CommandExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    // Who runs what it may not read can't be looked into (execve(2)).
+    let exe = program(folder.path(), "unreadable");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&exe, fs::Permissions::from_mode(0o111)).unwrap();
+    let own = rustix::process::geteuid().as_raw();
+    let user = if own == 0 { 65534 } else { own };
+    let mut command = Command::new(&exe);
+    let run = Waiting::start(if own == 0 { command.uid(user) } else { &mut command });
+    let owner = fs::metadata(format!("/proc/{}/stat", run.0.id())).unwrap().uid();
+    assert_eq!((owner, run.process().uid), (0, user));
+}
+
+#[test]
 fn g2_another_process_with_the_pid_is_gone() {
     let this = Process::this().unwrap().key();
     let other = ProcessKey { pid: this.pid, start_time: this.start_time + 1 };

@@ -1,6 +1,11 @@
 //! Whose child a process is.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    os::unix::fs::MetadataExt as _,
+};
+
+use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 
 use super::{ProcError, Process, ProcessKey, READS_MAX, Stat};
 
@@ -40,7 +45,8 @@ impl Chain {
     }
 }
 
-fn parent(child: &Process) -> Result<Option<Process>, ProcError> {
+/// The parent of a process, and that it is.
+pub(super) fn parent(child: &Process) -> Result<Option<Process>, ProcError> {
     let mut ppid = child.ppid;
     for _ in 0..READS_MAX {
         if ppid == 0 || ppid == child.pid {
@@ -79,7 +85,7 @@ impl Table {
     /// `/proc` can't be listed.
     pub fn read() -> std::io::Result<Self> {
         let mut table = Self::default();
-        for pid in pids()? {
+        for (pid, _) in lives()? {
             let Ok(stat) = Stat::read(pid) else { continue };
             if stat.is_kernel_thread() || !stat.is_alive() {
                 continue;
@@ -127,15 +133,23 @@ impl Table {
     }
 }
 
-/// The pids that exist now.
-pub(crate) fn pids() -> std::io::Result<Vec<u32>> {
-    let mut pids = Vec::with_capacity(512);
-    for entry in std::fs::read_dir("/proc")? {
-        // An entry that fails is a process that left during the pass.
-        let Ok(entry) = entry else { continue };
-        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            pids.push(pid);
+/// The processes that there are now, each with its [`life`].
+pub(crate) fn lives() -> std::io::Result<Vec<(u32, u64)>> {
+    let proc = openat(CWD, "/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = Vec::with_capacity(32 * 1024);
+    let mut names = RawDir::new(&proc, buffer.spare_capacity_mut());
+    let mut lives = Vec::with_capacity(512);
+    while let Some(entry) = names.next() {
+        let entry = entry?;
+        if let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+            lives.push((pid, entry.ino()));
         }
     }
-    Ok(pids)
+    Ok(lives)
+}
+
+/// The inode of `/proc/PID`: as long as that is the same, so is the process, whatever becomes of pids. The kernel makes
+/// one when it is looked for first, at the latest for this answer, and never gives the number of one that is there.
+pub(crate) fn life(pid: u32) -> Option<u64> {
+    std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.ino())
 }

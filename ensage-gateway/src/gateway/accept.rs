@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ensage_endpoint::peers::unix_peer;
+use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Shared;
-use super::attribution::{Client, seed};
+use super::attribution::{Client, seed, seeds};
 use super::listen::Bound;
-use super::room::{Pause, is_of_the_client};
+use super::owners::Owner;
+use super::room::{Pause, has_room, is_of_the_client};
 use crate::flow::{Accepted as Incoming, Arrival, Facts, Seed};
 use crate::session::{Attribution, Session};
 
@@ -89,6 +91,9 @@ impl AsRawFd for Accepted {
     }
 }
 
+/// So many connections are taken and asked about together at most.
+const TOGETHER_MAX: usize = 16;
+
 /// Accepts until the gateway drains. Where no descriptors are left it waits, and the rest lives.
 pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: Listener, scope: Scope) {
     let ended = async {
@@ -115,9 +120,18 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: List
             };
             match listener.accept().await {
                 Ok(accepted) => {
-                    let newest = accepted.as_raw_fd();
-                    let slot = ConnectionSlot::new(&shared, permit);
-                    arrived(&shared, &workers, &scope, accepted, slot);
+                    let mut newest = accepted.as_raw_fd();
+                    let mut together = vec![(accepted, ConnectionSlot::new(&shared, permit))];
+                    // Who waits already is asked about in the same look.
+                    while together.len() < TOGETHER_MAX
+                        && has_room(newest)
+                        && let Ok(permit) = shared.connections.clone().try_acquire_owned()
+                        && let Some(Ok(accepted)) = listener.accept().now_or_never()
+                    {
+                        newest = accepted.as_raw_fd();
+                        together.push((accepted, ConnectionSlot::new(&shared, permit)));
+                    }
+                    arrived(&shared, &workers, &scope, together);
                     pause.until_room(newest).await;
                 }
                 Err(error) if is_of_the_client(&error) => {}
@@ -132,21 +146,43 @@ pub(super) async fn listen(shared: Arc<Shared>, workers: Workers, listener: List
     }
 }
 
-fn arrived(shared: &Arc<Shared>, workers: &Workers, scope: &Scope, accepted: Accepted, slot: ConnectionSlot) {
-    let Some((stream, client)) = taken(shared, accepted) else { return };
-    if let Scope::Session(session) = scope {
-        let seed = Seed::Member { session: session.clone(), facts: Facts::default(), would: None };
-        shared.metrics.attributed(session.opening.attribution);
-        send(workers, Arrival { stream, seed, owner: None, slot });
-        return;
+fn arrived(shared: &Arc<Shared>, workers: &Workers, scope: &Scope, together: Vec<(Accepted, ConnectionSlot)>) {
+    let (mut clients, mut streams) = (Vec::new(), Vec::new());
+    for (accepted, slot) in together {
+        let Some((stream, client)) = taken(shared, accepted) else { continue };
+        if let Scope::Session(session) = scope {
+            let seed = Seed::Member { session: session.clone(), facts: Facts::default(), would: None };
+            shared.metrics.attributed(session.opening.attribution);
+            send(workers, Arrival { stream, seed, owner: None, slot });
+            continue;
+        }
+        clients.push(client);
+        streams.push((stream, slot));
     }
-    let (shared, workers, scope) = (shared.clone(), workers.clone(), scope.clone());
-    tokio::task::spawn_blocking(move || {
-        let by = client.by();
-        let (seed, owner) = seed(&shared, client, &scope);
-        shared.metrics.attributed(if seed.process().is_some() { by } else { Attribution::None });
-        send(&workers, Arrival { stream, seed, owner, slot });
-    });
+    let by: Vec<Attribution> = clients.iter().map(Client::by).collect();
+    for ((told, by), (stream, slot)) in seeds(shared, clients, scope).into_iter().zip(by).zip(streams) {
+        match told {
+            Ok(found) => identified(shared, workers, by, found, stream, slot),
+            Err(client) => {
+                let (shared, workers, scope) = (shared.clone(), workers.clone(), scope.clone());
+                tokio::task::spawn_blocking(move || {
+                    identified(&shared, &workers, by, seed(&shared, client, &scope), stream, slot);
+                });
+            }
+        }
+    }
+}
+
+fn identified(
+    shared: &Shared,
+    workers: &Workers,
+    by: Attribution,
+    (seed, owner): (Seed, Option<Owner>),
+    stream: Incoming,
+    slot: ConnectionSlot,
+) {
+    shared.metrics.attributed(if seed.process().is_some() { by } else { Attribution::None });
+    send(workers, Arrival { stream, seed, owner, slot });
 }
 
 /// The connection as another thread takes it, and what the kernel says of its client. That is asked at once: of a socket

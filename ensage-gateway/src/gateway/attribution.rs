@@ -1,11 +1,12 @@
 //! Who a client is: its process, the agent behind that, and the session that this agent has or gets.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ensage_audit::{Ancestor, Fragment, ProcessFacts};
-use ensage_endpoint::identify::{Agent, Identity, RootBy, Rules, connector_is, owner_of};
+use ensage_endpoint::identify::{Agent, Identity, RootBy, Rules, connector_is, identify, owner_of};
 use ensage_endpoint::peers::{Socket, Unknown};
 use ensage_endpoint::proc::{Chain, Process};
 use ensage_policy::judge::{Hint, enclave_of};
@@ -68,6 +69,49 @@ struct Place<'a> {
     by: Attribution,
 }
 
+/// Who clients are that came together, and which session that is, as far as that can be told at once; the others are
+/// given back.
+pub(super) fn seeds(
+    shared: &Arc<Shared>,
+    clients: Vec<Client>,
+    scope: &Scope,
+) -> Vec<Result<(Seed, Option<Owner>), Client>> {
+    let generation = shared.generation();
+    let registered = |key: &_| shared.sessions.is_registered(key);
+    // To make one takes time.
+    let missed = Cell::new(false);
+    let digest = |process: &Process| {
+        let known = shared.digests.known(process);
+        missed.set(missed.get() || known.is_none());
+        known
+    };
+    let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
+    let policy = &generation.policy;
+    let socket = |client: &Client| match client {
+        Client::Holds { socket: Ok(socket), .. } if !client.is_remote() && !is_refused(policy, client) => Some(*socket),
+        Client::Holds { .. } | Client::Connected(_) => None,
+    };
+    let sockets: Vec<Socket> = clients.iter().filter_map(socket).collect();
+    let mut chains = if sockets.is_empty() { Vec::new() } else { shared.peers.at_once(&sockets) }.into_iter();
+    let told = |client: Client| {
+        let Some(socket) = socket(&client) else { return Err(client) };
+        let Some(chain) = chains.next().flatten() else { return Err(client) };
+        missed.set(false);
+        let identity = identify(vec![chain], &rules);
+        if missed.get() {
+            return Err(client);
+        }
+        Ok(seed_of(&Place { shared, policy, scope, by: client.by() }, Some(socket), identity))
+    };
+    clients.into_iter().map(told).collect()
+}
+
+/// The embedded default is for the user who started it, not a proxy for everybody on the machine: whose files it may
+/// not look into would else be a client that cannot be found, and observed.
+fn is_refused(policy: &Policy, client: &Client) -> bool {
+    policy.embedded && client.is_anothers(rustix::process::geteuid().as_raw())
+}
+
 /// Who a client is, and which session that is. Blocks on `/proc`.
 pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed, Option<Owner>) {
     let generation = shared.generation();
@@ -80,25 +124,27 @@ pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed
         tracing::debug!("a client on another machine was refused");
         return (Seed::Stranger { reason: Reason::Unattributed, facts: Facts::default() }, None);
     }
-    // The embedded default is for the user who started it, not a proxy for everybody on the machine: whose files it may
-    // not look into would else be a client that cannot be found, and observed.
-    if place.policy.embedded && client.is_anothers(rustix::process::geteuid().as_raw()) {
+    if is_refused(place.policy, &client) {
         return (Seed::Stranger { reason: Reason::Unattributed, facts: Facts::default() }, None);
     }
     let found = match client {
         Client::Holds { socket, .. } => socket.and_then(|s| Ok((Some(s), owner_of(&shared.peers, &s, &rules)?))),
         Client::Connected(process) => process.and_then(|p| Ok((None, connector_is(p, &rules)?))),
     };
-    let (socket, identity) = match found {
-        Ok(found) => found,
+    match found {
+        Ok((socket, identity)) => seed_of(&place, socket, identity),
         Err(unknown) => {
             tracing::debug!(error = &unknown as &dyn std::error::Error, "a client cannot be attributed");
-            return (stranger(&place, Facts::default(), Reason::Unattributed), None);
+            (stranger(&place, Facts::default(), Reason::Unattributed), None)
         }
-    };
+    }
+}
+
+fn seed_of(place: &Place<'_>, socket: Option<Socket>, identity: Identity) -> (Seed, Option<Owner>) {
+    let shared = place.shared;
     let owner = Owner::of(socket, &identity);
     let seed = match identity {
-        Identity::Agent(agent) => known(&place, *agent),
+        Identity::Agent(agent) => known(place, *agent),
         Identity::AmbiguousAgent { client, .. } => {
             Seed::Stranger { reason: Reason::AmbiguousAgent, facts: facts(shared, &client) }
         }
@@ -106,7 +152,7 @@ pub(super) fn seed(shared: &Arc<Shared>, client: Client, scope: &Scope) -> (Seed
             reason: Reason::AmbiguousAgent,
             facts: owners.first().map(|o| facts(shared, o)).unwrap_or_default(),
         },
-        Identity::Unattributed(client) => unattributed(&place, &client),
+        Identity::Unattributed(client) => unattributed(place, &client),
     };
     (seed, owner)
 }
@@ -233,10 +279,9 @@ fn base_name(process: &Process) -> Arc<str> {
 /// The digest of a process's program, if it was made before; else it is made off the path, one at a time, for the next
 /// connection: a large program takes 0.2 s to read.
 fn digest(shared: &Arc<Shared>, process: &Process) -> Option<Arc<str>> {
-    let key = process.key();
-    let known = shared.digests.known(&key);
+    let known = shared.digests.known(process);
     if known.is_none() && !shared.hashing.swap(true, Ordering::AcqRel) {
-        let shared = shared.clone();
+        let (shared, key) = (shared.clone(), process.key());
         tokio::task::spawn_blocking(move || {
             let _ = shared.digests.of(&key);
             shared.hashing.store(false, Ordering::Release);

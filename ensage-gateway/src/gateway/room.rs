@@ -47,7 +47,7 @@ impl<'a> Pause<'a> {
     /// kernel gives the lowest that is free, so its number says how many are in use.
     pub(super) async fn until_room(&mut self, newest: RawFd) {
         let mut newest = Ok(newest);
-        while !newest.as_ref().is_ok_and(|newest| is_room(*newest)) {
+        while !newest.as_ref().is_ok_and(|newest| has_room(*newest)) {
             self.once(&"the limit of open files is near").await;
             newest = File::open("/dev/null").map(|probe| probe.as_raw_fd());
         }
@@ -70,7 +70,8 @@ impl Drop for Pause<'_> {
     }
 }
 
-fn is_room(newest: RawFd) -> bool {
+/// Whether descriptors are left besides those that are kept back, where this was given last.
+pub(super) fn has_room(newest: RawFd) -> bool {
     // Asked each time: an operator may change it (prlimit(1)).
     let Some(limit) = getrlimit(Resource::Nofile).current else { return true };
     let kept = (limit / KEPT_ONE_OF).clamp(KEPT_LEAST, KEPT_MOST);

@@ -17,6 +17,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
 
 use super::generation::{Generation, environment};
+use super::owners::Owners;
 use super::secrets::audit_key;
 use super::{Again, StartError, notice};
 use crate::ca::{Authority, Minter};
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Asks the kernel who is at the other end.
     pub(crate) peers: Peers,
+    /// Who holds each connection.
+    pub(super) owners: Owners,
     /// Digests of programs.
     pub(crate) digests: Digests,
     /// True while one is being made for records.
@@ -151,6 +154,7 @@ impl Shared {
             metrics: Metrics::new(workers),
             refusals: Refusals::default(),
             peers,
+            owners: Owners::default(),
             digests: Digests::new(),
             hashing: AtomicBool::new(false),
             state: state.path().to_owned(),

@@ -18,6 +18,8 @@ use crate::session::{Life, Origin, Session};
 
 /// How often sessions are looked at: an end takes effect within a second (contract section 8).
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// After so many looks it is looked who holds the connections: 5 s (design section 6).
+const OWNERS_EVERY: u32 = 25;
 /// How long an ended session is still shown.
 const SHOWN_FOR: Duration = Duration::from_secs(600);
 
@@ -94,6 +96,7 @@ impl Eyes {
         self.ended.retain(|id, _| all.iter().any(|s| s.id == *id));
         shared.refresh_vault();
         self.sweeps = self.sweeps.wrapping_add(1);
+        shared.look_at_owners(self.sweeps.is_multiple_of(OWNERS_EVERY));
         if self.sweeps.is_multiple_of(64) {
             shared.placeholders.sweep(SystemTime::now());
         }
