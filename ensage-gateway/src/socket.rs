@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::ahead::Ahead;
@@ -19,6 +20,7 @@ use crate::metrics::Meter;
 pub(crate) struct Socket {
     stream: Stream,
     breaks: Breaks,
+    shakes: Shakes,
     meter: Meter,
     ahead: Ahead,
 }
@@ -34,6 +36,13 @@ enum Stream {
 /// socket has no reset, and ends as it is.
 pub(crate) type Breaks = Rc<Cell<bool>>;
 
+/// Set during a handshake as its server. What it sends encrypted at its end, and in writes of its own, are the tickets
+/// of TLS 1.3: they need not be a packet of their own before the first answer.
+pub(crate) type Shakes = Rc<Cell<bool>>;
+
+/// The first byte of an encrypted record (RFC 8446 section 5.1); a flight begins with another.
+const APPLICATION_DATA: u8 = 23;
+
 impl Socket {
     /// Takes a connected stream.
     ///
@@ -42,12 +51,24 @@ impl Socket {
     pub(crate) fn new(stream: TcpStream, meter: Meter) -> io::Result<Self> {
         // Without it Nagle and delayed ACK together cost 40 ms on every small message.
         stream.set_nodelay(true)?;
-        Ok(Self { stream: Stream::Tcp(stream), breaks: Breaks::default(), meter, ahead: Ahead::default() })
+        Ok(Self {
+            stream: Stream::Tcp(stream),
+            breaks: Breaks::default(),
+            shakes: Shakes::default(),
+            meter,
+            ahead: Ahead::default(),
+        })
     }
 
     /// Takes a connected Unix stream.
     pub(crate) fn unix(stream: UnixStream, meter: Meter) -> Self {
-        Self { stream: Stream::Unix(Rc::new(stream)), breaks: Breaks::default(), meter, ahead: Ahead::default() }
+        Self {
+            stream: Stream::Unix(Rc::new(stream)),
+            breaks: Breaks::default(),
+            shakes: Shakes::default(),
+            meter,
+            ahead: Ahead::default(),
+        }
     }
 
     /// The stream, if it is a Unix one.
@@ -61,6 +82,15 @@ impl Socket {
     /// Whether it shall break when it is dropped.
     pub(crate) fn breaks(&self) -> Breaks {
         self.breaks.clone()
+    }
+
+    /// Whether a handshake is under way.
+    pub(crate) fn shakes(&self) -> Shakes {
+        self.shakes.clone()
+    }
+
+    fn waits_for_more(&self, bytes: &[u8]) -> bool {
+        self.shakes.get() && bytes.first() == Some(&APPLICATION_DATA)
     }
 
     fn counted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -131,7 +161,16 @@ impl AsyncWrite for Socket {
             (Some(one), None) => Some(one),
             _ => None,
         };
+        let more = only.is_some_and(|one| self.waits_for_more(one));
         let written = match (&mut self.stream, only) {
+            // The kernel sends it with what comes next, or after 0.2 s, and when the stream is closed (send(2)).
+            (Stream::Tcp(stream), Some(one)) if more => when(
+                || stream.poll_write_ready(cx),
+                || {
+                    stream
+                        .try_io(Interest::WRITABLE, || Ok(send(&*stream, one, SendFlags::MORE | SendFlags::NOSIGNAL)?))
+                },
+            ),
             (Stream::Tcp(stream), Some(one)) => Pin::new(stream).poll_write(cx, one),
             (Stream::Tcp(stream), None) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Stream::Unix(stream), _) => when(|| stream.poll_write_ready(cx), || stream.try_write_vectored(slices)),

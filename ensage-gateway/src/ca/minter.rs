@@ -127,6 +127,8 @@ impl Minter {
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         // One for all hosts: a ticket carries the name it was given under, and counts for no other.
         config.ticketer = self.ticketer.clone();
+        // Each connection that takes one up gets another.
+        config.send_tls13_tickets = 1;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.key_log = Arc::new(rustls::NoKeyLog {});
         Ok(config)

@@ -23,6 +23,11 @@ impl<IO> Prefixed<IO> {
         Self { prefix, io }
     }
 
+    /// The stream.
+    pub(crate) const fn inner(&self) -> &IO {
+        &self.io
+    }
+
     /// What can be looked at without reading.
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix

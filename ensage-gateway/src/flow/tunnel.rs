@@ -155,7 +155,11 @@ async fn tls(
             return None;
         }
     };
-    match StartHandshake::from_parts(accepted, io).into_stream(config).await {
+    let shakes = io.inner().shakes();
+    shakes.set(true);
+    let shaken = StartHandshake::from_parts(accepted, io).into_stream(config).await;
+    shakes.set(false);
+    match shaken {
         Ok(stream) => Some(Box::new(stream)),
         Err(error) => {
             if let Some(refusal) = Refusal::of(&error) {
