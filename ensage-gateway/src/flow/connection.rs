@@ -31,6 +31,7 @@ use super::websocket;
 use crate::gate::{Gate, Watch};
 use crate::gateway::{ConnectionSlot, Owner, Shared};
 use crate::h1::{self, Presence};
+use crate::h2::Sign;
 use crate::metrics::{Leg, Meter};
 use crate::session::{Life, Origin, Session};
 use crate::socket::{Breaks, Socket};
@@ -272,6 +273,11 @@ impl Link<'_> {
     }
 
     pub(super) fn conn(&self, via: Via, gate: Watch) -> Rc<Conn> {
+        self.stream(via, gate, None)
+    }
+
+    /// For one request of many; `sign` tells of its body.
+    pub(super) fn stream(&self, via: Via, gate: Watch, sign: Option<Sign>) -> Rc<Conn> {
         Rc::new(Conn {
             id: self.id,
             shared: self.shared.clone(),
@@ -282,6 +288,7 @@ impl Link<'_> {
             breaks: self.breaks.clone(),
             watchman: Watchman::default(),
             patience: Patience::default(),
+            sign,
         })
     }
 }

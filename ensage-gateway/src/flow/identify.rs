@@ -1,7 +1,10 @@
 //! Who is at the other end: what was found at accept, held against the session and the policy of this moment.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ensage_policy::authority::Authority;
 use ensage_policy::judge::{Denial, Trial};
@@ -15,6 +18,7 @@ use super::revoke::Watchman;
 use super::wait::Patience;
 use crate::gate::Watch;
 use crate::gateway::Shared;
+use crate::h2::Sign;
 use crate::refusals::Program;
 use crate::session::{Life, Origin, Session};
 use crate::socket::Breaks;
@@ -41,6 +45,26 @@ pub(crate) struct Conn {
     pub(crate) watchman: Watchman,
     /// The timer of the running exchange.
     pub(crate) patience: Patience,
+    /// Tells whether the body of its one request was refused, where that is seen before it is read.
+    pub(crate) sign: Option<Sign>,
+}
+
+impl Conn {
+    /// Why the body of its request is not read to its end.
+    pub(crate) fn refusal(&self) -> Option<(Reason, &'static str)> {
+        self.sign.as_ref().and_then(Sign::refusal)
+    }
+
+    /// What `work` comes to; `None` once the body of the request is refused.
+    pub(crate) async fn unless_refused<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        poll_fn(|cx| {
+            if self.sign.as_ref().is_some_and(|sign| sign.poll(cx).is_ready()) {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
 }
 
 /// How requests arrive on a connection.

@@ -73,16 +73,25 @@ pub(crate) async fn exchange(
     let busy = Busy::new(&conn.worker);
     let mut x = Exchange::begin(conn, head);
     let mut body = Some(body);
-    let judged = unwinding(pin!(judged(conn, &mut x, head, &mut body))).await;
-    let answer =
-        match judged.unwrap_or_else(|| Err(Stop::refused(Reason::Internal, "the gateway failed on this request"))) {
-            Ok(prepared) => match prepared.release(x).await {
-                Ok(answer) => Ok(answer),
-                Err((x, stop)) => reply::refuse(x, stop, head),
-            },
-            Err(stop) => reply::refuse(x, stop, head),
-        };
+    let judged = unwinding(pin!(conn.unless_refused(pin!(judged(conn, &mut x, head, &mut body))))).await;
+    let failed = || Some(Err(Stop::refused(Reason::Internal, "the gateway failed on this request")));
+    let answer = match faulty(conn, judged.unwrap_or_else(failed)) {
+        Ok(prepared) => match prepared.release(x).await {
+            Ok(answer) => Ok(answer),
+            Err((x, stop)) => reply::refuse(x, stop, head),
+        },
+        Err(stop) => reply::refuse(x, stop, head),
+    };
     answer.map(|a| leaving::last_of(conn, head.version, a).map(|body| Reply::new(body, conn, head.version, busy)))
+}
+
+/// What the steps came to, unless the body broke a rule before it was read: that is told, and not that it broke off.
+fn faulty<T>(conn: &Conn, judged: Option<Result<T, Stop>>) -> Result<T, Stop> {
+    let judged = judged.unwrap_or(Err(Stop::ClientGone));
+    match (judged, conn.refusal()) {
+        (Err(Stop::ClientGone), Some((reason, detail))) => Err(Stop::refused(reason, detail)),
+        (judged, _) => judged,
+    }
 }
 
 /// A panic ends its exchange and nothing else: `None`. What it may have left half done is of that exchange alone.

@@ -181,6 +181,11 @@ impl Exchange {
     }
 
     fn gone(&mut self, outcome: &str, reason: Option<Reason>) {
+        // Who breaks a rule of the body's framing has not gone.
+        let (outcome, reason) = match (outcome, self.conn.refusal()) {
+            ("client_gone", Some((refused, _))) => ("refused", Some(refused)),
+            (outcome, _) => (outcome, reason),
+        };
         match self.state {
             // Nothing was decided and nothing went upstream: there is no decision to record.
             State::Open => self.state = State::Closed,

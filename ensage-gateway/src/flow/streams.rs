@@ -3,24 +3,27 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use ensage_policy::Reason;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
-use super::body::{Cut, Reply};
+use super::body::{Cut, Reply, ReplyBody};
 use super::connection::Link;
+use super::exchange::Exchange;
+use super::hold::HOLD_UNIT;
 use super::identify::{Client, Conn, Via};
 use super::leaving::Busy;
-use super::reply::Stop;
+use super::reply::{self, Stop};
 use super::tunnel::unread;
 use super::unseen::Use;
 use super::wait::unless;
 use crate::gate::Watch;
 use crate::gateway::Shared;
 use crate::h1::DRAIN_WAIT;
-use crate::h2::{self, Asked, Bounds, Done, End};
+use crate::h2::{self, Asked, Bounds, Done, End, Lost, Read, Room};
 
 /// Serves requests until either side is done, and says whether the client has sent anything. `None` where it was cut.
 pub(super) async fn streams<IO>(link: &Link<'_>, via: Via, io: IO) -> Option<Use>
@@ -31,17 +34,22 @@ where
         streams: u32::try_from(link.shared.policy().limits.streams).unwrap_or(u32::MAX),
         head: link.worker.gate_limits(),
         waits: link.worker.gate_waits(),
+        room: Room { budget: link.shared.held.clone(), unit: HOLD_UNIT },
     };
     let running = Running::default();
     // No gate has read them: what streams tell theirs is for nobody.
     let gate = Watch::detached();
     // A connection too many is there for the request that is refused, and for no other.
     let (is_over, told) = (matches!(link.client, Client::Member(member) if member.is_over), Notify::new());
-    let start = |asked: Asked| {
-        let conn = link.conn(via.clone(), gate.clone());
+    let start = |mut asked: Asked| {
+        let conn = link.stream(via.clone(), gate.clone(), asked.sign.take());
         running.add(&conn);
         told.notify_one();
         stream(conn, asked)
+    };
+    let lost = |read: Read, why: Lost| {
+        let conn = link.conn(via.clone(), gate.clone());
+        let _ = unserved(&conn, &read, unanswered(&read, why));
     };
     // The end of an answer may wait in the connection: a gateway that drains waits for that, where one was under way.
     let last = Cell::new(None);
@@ -68,7 +76,7 @@ where
             () = rests => {}
         }
     };
-    let served = unless(end, h2::serve(io, &bounds, leaving, start)).await;
+    let served = unless(end, h2::serve(io, &bounds, leaving, start, lost)).await;
     drop(last);
     match served? {
         End::Unopened => return Some(Use::Nothing),
@@ -82,28 +90,61 @@ where
     Some(Use::Something)
 }
 
+/// What the record of a request says that gets no answer.
+fn unanswered(read: &Read, why: Lost) -> Stop {
+    match (why, read.fault) {
+        (Lost::TooMany, _) => {
+            Stop::refused(Reason::Overloaded, "this connection has too many requests under way; end some")
+        }
+        (Lost::Broken | Lost::Violated, Some(fault)) => Stop::refused(fault.kind.reason(), fault.detail),
+        (Lost::Broken | Lost::Violated, None) => Stop::refused(Reason::MalformedRequest, "it breaks a rule of HTTP/2"),
+    }
+}
+
+/// Refuses and records what no exchange can be made of, with as much of its head as could be read.
+fn unserved(conn: &Rc<Conn>, read: &Read, stop: Stop) -> Result<Response<ReplyBody>, Cut> {
+    let mut x = Exchange::begin(conn, &read.head);
+    x.facts.method = read.method.clone();
+    x.facts.path = read.path.as_deref().map(shown);
+    if let Client::Member(member) = &conn.client {
+        x.member(member);
+    }
+    reply::refuse(x, stop, &read.head)
+}
+
+/// Of a path that is no path; records have less.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// What a record says of a path that may be none.
+fn shown(path: &[u8]) -> Arc<str> {
+    let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(path.get(..PATH_BYTES_MAX).unwrap_or(path));
+    ensage_creds::mask_text(&text).into()
+}
+
 /// One request and its answer; a revocation cuts it.
 async fn stream(conn: Rc<Conn>, asked: Asked) -> Done {
-    let Asked { mut head, body, fault, mut answering } = asked;
-    let method = head.method.clone();
+    let Asked { mut read, body, mut answering, .. } = asked;
+    let method = read.head.method.clone();
     let answered = async {
         let answer = {
             let work = async {
-                match fault {
-                    None => super::exchange(&conn, &mut head, body).await,
+                match read.fault {
+                    None => super::exchange(&conn, &mut read.head, body).await,
                     Some(fault) => {
                         let stop = Stop::refused(fault.kind.reason(), fault.detail);
-                        let version = head.version;
-                        let busy = Busy::new(&conn.worker);
-                        unread(&conn, &head, stop)
-                            .map(|a: Response<_>| a.map(|body| Reply::new(body, &conn, version, busy)))
+                        let (version, busy) = (read.head.version, Busy::new(&conn.worker));
+                        unserved(&conn, &read, stop)
+                            .map(|answer| answer.map(|body| Reply::new(body, &conn, version, busy)))
                     }
                 }
             };
             answering.unless_taken_back(pin!(work)).await
         };
         match answer {
-            Some(Ok(answer)) => answering.send(answer, &method).await,
+            // A refusal of the body is told; an answer that is under way then breaks off.
+            Some(Ok(answer)) if conn.refusal().is_some() => answering.send(answer, &method).await,
+            Some(Ok(answer)) => conn.unless_refused(pin!(answering.send(answer, &method))).await.unwrap_or(Done::Cut),
             Some(Err(Cut::Client)) | None => Done::TakenBack,
             Some(Err(_)) => Done::Cut,
         }

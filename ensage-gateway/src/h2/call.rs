@@ -211,7 +211,7 @@ where
         let body = if stream.is_end_stream() || is_bodyless(parts.status, &origin.asked) {
             Incoming::empty()
         } else {
-            origin.received = Some(Received::new(stream, head::told(&parts.headers)));
+            origin.received = Some(Received::answer(stream, head::told(&parts.headers)));
             Incoming::shared(self.origin.clone())
         };
         Ok(Response::from_parts(parts, body))

@@ -1,6 +1,7 @@
 //! HTTP/2 on both legs, over the `h2` crate (RFC 9113): what that crate leaves open is decided here.
 //!
 //! ```text
+//! gate    client    frames ─▶ heads, read here; the rest passes
 //! serve   client    accept a stream ─▶ one future each ─▶ its head and body go out
 //! Call    upstream  a stream of a connection that others of the session use too
 //! ```
@@ -10,14 +11,20 @@
 
 mod call;
 mod cork;
+mod gate;
+mod gathering;
 mod head;
+mod hpack;
+mod lines;
 mod received;
 mod sending;
 mod serve;
 
 pub(crate) use call::{Call, CallError, Handle, Rewind, connect};
 
-pub(crate) use serve::{Asked, Bounds, Done, End, serve};
+pub(crate) use gate::{Room, Sign};
+pub(crate) use gathering::Read;
+pub(crate) use serve::{Asked, Bounds, Done, End, Lost, serve};
 
 /// The window of one stream: with what is on its way out, an exchange that nobody reads holds less than 1 MiB.
 const STREAM_WINDOW: u32 = 384 * 1024;

@@ -13,13 +13,15 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use h2::Reason;
 use h2::server::{self, SendResponse};
-use http::{Method, Response, StatusCode, request};
+use http::{Method, Response, StatusCode};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::cork::{Cork, opened};
-use super::head::{self, Fault};
+use super::gate::{Come, Gate, Room, Sign, Uploading};
+use super::gathering::{Read, told};
+use super::head;
 use super::received::Received;
 use super::sending::{Sending, Stuck};
 use super::{FRAME_MAX, FRAMES_BUDGET, SEND_BUFFER, STREAM_WINDOW, connection_window};
@@ -29,7 +31,7 @@ use crate::h1::{Broken, DRIVE_WAIT, Driven, Feed, Incoming, expects_continue};
 use crate::timer::Timer;
 
 /// Bounds of one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     /// Most requests at once.
     pub(crate) streams: u32,
@@ -37,6 +39,8 @@ pub(crate) struct Bounds {
     pub(crate) head: gate::Limits,
     /// Longest wait for the client's first bytes, and silence without any request.
     pub(crate) waits: gate::Waits,
+    /// What may be held of bodies that nobody has read yet.
+    pub(crate) room: Room,
 }
 
 /// A client that takes back more requests than this, and more than it lets be answered, is no client.
@@ -44,14 +48,25 @@ const TAKEN_BACK_MAX: u64 = 200;
 
 /// A request, and the way to its answer.
 pub(crate) struct Asked {
-    /// In origin-form, as far as it could be read.
-    pub(crate) head: request::Parts,
+    /// Its head.
+    pub(crate) read: Read,
     /// Its body.
     pub(crate) body: Incoming,
-    /// Set where no exchange may be made of it.
-    pub(crate) fault: Option<Fault>,
+    /// Tells whether that was refused while nobody reads it.
+    pub(crate) sign: Option<Sign>,
     /// Where its answer goes.
     pub(crate) answering: Answering,
+}
+
+/// Why a request that came gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its head ended the connection, for its own fault.
+    Broken,
+    /// The connection ended on what came with it.
+    Violated,
+    /// It was one too many at once; its stream was refused.
+    TooMany,
 }
 
 /// How a connection ended.
@@ -61,7 +76,7 @@ pub(crate) enum End {
     Unopened,
     /// Either side was done with it.
     Over,
-    /// The client broke a rule of HTTP/2 that ends the connection.
+    /// The client broke a rule of HTTP/2 that ends the connection, and no request is lost by it.
     Violated,
 }
 
@@ -77,13 +92,14 @@ pub(crate) enum Done {
 }
 
 /// Serves requests until either side is done. `start` makes the future that answers one; all of them are dropped with
-/// this one. `beside` is polled when it was woken: once it is ready no more requests are taken, and those that are under
+/// this one. `lost` is told of each that gets none. `beside` is polled when it was woken: once it is ready no more requests are taken, and those that are under
 /// way go on.
 pub(crate) async fn serve<IO, F>(
     io: IO,
     bounds: &Bounds,
     beside: impl Future<Output = ()>,
     mut start: impl FnMut(Asked) -> F,
+    mut lost: impl FnMut(Read, Lost),
 ) -> End
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -96,10 +112,11 @@ where
         .max_frame_size(FRAME_MAX)
         .max_concurrent_streams(bounds.streams)
         // Twice what a head may have, so that one which is too large is seen, recorded and told.
-        .max_header_list_size(u32::try_from(bounds.head.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
+        .max_header_list_size(told(&bounds.head))
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(FRAMES_BUDGET);
-    let cork = Cork::new(io);
+    let (gate, watch) = Gate::new(io, bounds.head, bounds.waits.head_timeout, bounds.room.clone());
+    let cork = Cork::new(gate);
     let opening = opened(builder.handshake::<_, Bytes>(cork.clone()), &cork);
     let first = bounds.waits.head_timeout.unwrap_or(Duration::MAX);
     let mut conn = match timeout(first, Box::pin(opening)).await {
@@ -120,17 +137,42 @@ where
         loop {
             // What streams have to say goes out here, and what came in is handed to them.
             let mut news = false;
+            let mut refused = |come: Come| {
+                // What comes behind a GOAWAY was not asked of this connection (RFC 9113 section 6.8).
+                if !leaving {
+                    lost(come.read, Lost::TooMany);
+                }
+            };
             loop {
                 match conn.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => {
+                    Poll::Ready(Some(Ok((request, mut respond)))) => {
                         news = true;
-                        let work = Box::pin(start(asked(request, respond, &bounds.head)));
-                        streams.push(Guarded { work, moved: moved.clone() });
+                        match watch.take(respond.stream_id().as_u32(), &mut refused) {
+                            Some(come) => {
+                                let work = Box::pin(start(asked(come, request.into_body(), respond)));
+                                streams.push(Guarded { work, moved: moved.clone() });
+                            }
+                            None => respond.send_reset(Reason::INTERNAL_ERROR),
+                        }
                     }
-                    Poll::Ready(Some(Err(error))) if error.is_library() => return Poll::Ready(End::Violated),
+                    Poll::Ready(Some(Err(error))) if error.is_library() => {
+                        let rest = watch.rest();
+                        let end = if rest.is_empty() { End::Violated } else { End::Over };
+                        rest.into_iter().for_each(|come| lost(come.read, Lost::Violated));
+                        return Poll::Ready(end);
+                    }
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Over),
                     Poll::Pending => break,
                 }
+            }
+            while let Some(come) = watch.refused() {
+                news = true;
+                refused(come);
+            }
+            if let Some(why) = watch.broken() {
+                watch.rest().into_iter().for_each(|come| lost(come.read, Lost::Broken));
+                conn.abrupt_shutdown(why);
+                news = true;
             }
             while let Poll::Ready(Some(done)) = streams.poll_next_unpin(cx) {
                 match done {
@@ -186,20 +228,18 @@ impl<F: Future<Output = Done>> Future for Guarded<F> {
     }
 }
 
-fn asked(request: http::Request<h2::RecvStream>, respond: SendResponse<Bytes>, limits: &gate::Limits) -> Asked {
-    let (mut head, stream) = request.into_parts();
-    let ends = stream.is_end_stream();
-    let fault = head::request(&mut head, limits, ends).err();
-    let waits = expects_continue(&head.headers);
-    let told = (waits && !ends).then(Rc::<Cell<bool>>::default);
-    let body = match ends {
-        true => Incoming::empty(),
-        false => {
-            let received = Received::new(stream, head::told(&head.headers));
-            Incoming::of(Awaited { received, wanted: told.clone() })
+fn asked(come: Come, stream: h2::RecvStream, respond: SendResponse<Bytes>) -> Asked {
+    let Come { read, body, .. } = come;
+    let wanted = (body.is_some() && expects_continue(&read.head.headers)).then(Rc::<Cell<bool>>::default);
+    let sign = body.as_ref().map(Uploading::sign);
+    let body = match body {
+        None => Incoming::empty(),
+        Some(gate) => {
+            let received = Received::request(stream, read.length, gate);
+            Incoming::of(Awaited { received, wanted: wanted.clone() })
         }
     };
-    Asked { head, body, fault, answering: Answering { respond, wanted: told } }
+    Asked { read, body, sign, answering: Answering { respond, wanted } }
 }
 
 /// A body whose client may wait to be told to send it.
