@@ -250,7 +250,10 @@ impl H2Origin {
                             *all += 1;
                             *all - 1
                         };
-                        let Ok(mut conn) = h2::server::handshake(tls).await else { return };
+                        // What is paused takes up its stream's own window, and not that of all.
+                        let mut settings = h2::server::Builder::new();
+                        settings.initial_connection_window_size(16 << 20);
+                        let Ok(mut conn) = settings.handshake::<_, Bytes>(tls).await else { return };
                         while let Some(Ok((request, respond))) = conn.accept().await {
                             let answering: Answering = Box::pin(script(request, respond, number));
                             tokio::task::spawn_local(answering);

@@ -30,6 +30,7 @@ mod raw;
 mod rig;
 mod spawn;
 mod wait;
+pub mod wire;
 
 pub use answer::{Answer, sum};
 pub use config::Config;

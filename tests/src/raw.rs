@@ -329,6 +329,15 @@ impl Raw {
         frames::read(&mut self.io)
     }
 
+    /// As many bytes as there is room for.
+    ///
+    /// # Errors
+    /// The stream ends or breaks off before.
+    pub fn exact(&mut self, room: &mut [u8]) -> io::Result<()> {
+        self.quiet = None;
+        self.io.read_exact(room)
+    }
+
     /// Everything until the other side closes in order.
     ///
     /// # Errors

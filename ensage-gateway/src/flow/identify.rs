@@ -58,10 +58,9 @@ impl Conn {
     /// What `work` comes to; `None` once the body of the request is refused.
     pub(crate) async fn unless_refused<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
-            if self.sign.as_ref().is_some_and(|sign| sign.poll(cx).is_ready()) {
-                return Poll::Ready(None);
-            }
-            work.as_mut().poll(cx).map(Some)
+            let polled = work.as_mut().poll(cx).map(Some);
+            let refused = polled.is_pending() && self.sign.as_ref().is_some_and(|sign| sign.poll(cx).is_ready());
+            if refused { Poll::Ready(None) } else { polled }
         })
         .await
     }

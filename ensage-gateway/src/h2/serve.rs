@@ -137,17 +137,11 @@ where
         loop {
             // What streams have to say goes out here, and what came in is handed to them.
             let mut news = false;
-            let mut refused = |come: Come| {
-                // What comes behind a GOAWAY was not asked of this connection (RFC 9113 section 6.8).
-                if !leaving {
-                    lost(come.read, Lost::TooMany);
-                }
-            };
             loop {
                 match conn.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, mut respond)))) => {
                         news = true;
-                        match watch.take(respond.stream_id().as_u32(), &mut refused) {
+                        match watch.take(respond.stream_id().as_u32(), |come| refused(come, leaving, &mut lost)) {
                             Some(come) => {
                                 let work = Box::pin(start(asked(come, request.into_body(), respond)));
                                 streams.push(Guarded { work, moved: moved.clone() });
@@ -165,14 +159,14 @@ where
                     Poll::Pending => break,
                 }
             }
-            while let Some(come) = watch.refused() {
-                news = true;
-                refused(come);
-            }
             if let Some(why) = watch.broken() {
                 watch.rest().into_iter().for_each(|come| lost(come.read, Lost::Broken));
                 conn.abrupt_shutdown(why);
                 news = true;
+            }
+            while let Some(come) = watch.refused() {
+                news = true;
+                refused(come, leaving, &mut lost);
             }
             while let Poll::Ready(Some(done)) = streams.poll_next_unpin(cx) {
                 match done {
@@ -211,6 +205,14 @@ where
         Poll::Pending
     })
     .await
+}
+
+/// The protocol has refused a stream.
+fn refused(come: Come, leaving: bool, lost: &mut impl FnMut(Read, Lost)) {
+    // What comes behind a GOAWAY was not asked of this connection (RFC 9113 section 6.8).
+    if !leaving {
+        lost(come.read, Lost::TooMany);
+    }
 }
 
 /// A stream's future: a panic in it ends this one alone. It notes that it went on.

@@ -89,15 +89,17 @@ impl<IO> Gate<IO> {
     /// Ready where reading goes on.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((bytes, stream)) = self.needs else { return Poll::Ready(()) };
-        let admitted = ready!(self.shared.ledger.borrow_mut().poll_admit(bytes, cx));
-        self.needs = None;
-        self.sift.admitted();
-        if !admitted {
-            self.shared.ledger.borrow_mut().count(bytes);
-            if let Some(upload) = self.sift.upload(stream) {
-                upload.refuse((Reason::Overloaded, "too many bytes are held at this moment; try again"));
+        while !ready!(self.shared.ledger.borrow_mut().poll_admit(bytes, cx)) {
+            // Who holds most gives room: that may be whom nobody reads, and hardly ever who has just begun.
+            let Some(most) = self.shared.largest(stream) else { break };
+            most.refuse((Reason::Overloaded, "too many bytes are held at this moment; try again"));
+            if most.stream == stream {
+                self.shared.ledger.borrow_mut().count(bytes);
+                break;
             }
         }
+        self.needs = None;
+        self.sift.admitted();
         Poll::Ready(())
     }
 

@@ -62,9 +62,24 @@ struct Shared {
     uploads: RefCell<Vec<Rc<Upload>>>,
 }
 
+impl Shared {
+    /// The body that a stream is sending.
+    fn upload(&self, stream: u32) -> Option<Rc<Upload>> {
+        let uploads = self.uploads.borrow();
+        uploads.iter().rev().find(|upload| upload.stream == stream && !upload.is_gone()).cloned()
+    }
+
+    /// The body of which most is held, and which may still be read; of two alike, that of `stream`.
+    fn largest(&self, stream: u32) -> Option<Rc<Upload>> {
+        let uploads = self.uploads.borrow();
+        let running = uploads.iter().filter(|upload| upload.is_running());
+        running.max_by_key(|upload| (upload.held(), upload.stream == stream)).cloned()
+    }
+}
+
 impl Watch {
     /// The head of a stream that the protocol hands on. Those before it were refused: `refused` gets them.
-    pub(super) fn take(&self, stream: u32, refused: &mut impl FnMut(Come)) -> Option<Come> {
+    pub(super) fn take(&self, stream: u32, mut refused: impl FnMut(Come)) -> Option<Come> {
         loop {
             let come = {
                 let mut heads = self.0.heads.borrow_mut();

@@ -108,12 +108,6 @@ impl Sift {
         self.admitted = true;
     }
 
-    /// The body that a stream is sending.
-    pub(super) fn upload(&self, stream: u32) -> Option<Rc<Upload>> {
-        let uploads = self.shared.uploads.borrow();
-        uploads.iter().rev().find(|upload| upload.stream == stream && !upload.is_gone()).cloned()
-    }
-
     /// The head that has begun is not waited for.
     pub(super) fn give_up(&mut self) {
         let late = Fault { kind: Kind::ClientTimeout, detail: "the head did not end in time" };
@@ -206,7 +200,7 @@ impl Sift {
         };
         let bytes = head.length.saturating_sub(padding) as u64;
         if bytes > 0
-            && let Some(upload) = self.upload(head.stream)
+            && let Some(upload) = self.shared.upload(head.stream)
         {
             if !std::mem::take(&mut self.admitted) && !self.shared.ledger.borrow_mut().admit(bytes) {
                 return Step::Stops(Stop::Room(bytes, head.stream));
@@ -292,13 +286,13 @@ impl Sift {
         let mut lines = Gathering::new(Section::Trailers, &self.limits);
         if let Err(error) = self.decoder.read(block, |line, bytes| lines.take(line, bytes)) {
             let (fault, why) = unreadable(error);
-            if let Some(upload) = self.upload(stream) {
+            if let Some(upload) = self.shared.upload(stream) {
                 upload.refuse((fault.kind.reason(), fault.detail));
             }
             self.end(why);
             return None;
         }
-        if let Some(upload) = self.upload(stream) {
+        if let Some(upload) = self.shared.upload(stream) {
             match lines.trailers() {
                 _ if !ends => upload.refuse((Why::MalformedRequest, "trailers that do not end their request")),
                 Ok(fields) => upload.end_with(fields),
@@ -341,7 +335,7 @@ impl Sift {
             let mut lines = Gathering::new(Section::Head, &self.limits);
             let _ = self.decoder.read(block, |line, bytes| lines.take(line, bytes));
             self.come(stream, lines, ends, Some(fault));
-        } else if let Some(upload) = self.upload(stream) {
+        } else if let Some(upload) = self.shared.upload(stream) {
             upload.refuse((fault.kind.reason(), fault.detail));
         }
         self.end(why);

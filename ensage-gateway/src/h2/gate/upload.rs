@@ -41,6 +41,16 @@ impl Upload {
         self.gone.get()
     }
 
+    /// Whether somebody reads it to its end.
+    pub(super) fn is_running(&self) -> bool {
+        !self.is_gone() && self.refusal.get().is_none()
+    }
+
+    /// Bytes that came and were not read.
+    pub(super) fn held(&self) -> u64 {
+        self.held.get()
+    }
+
     pub(super) fn came(&self, bytes: u64) {
         self.held.set(self.held.get().saturating_add(bytes));
     }

@@ -1,6 +1,7 @@
 //! What each stream is judged by, and what a client may not do to its connection.
 
 use ensage_tests::h2::{self, H2Origin, good};
+use ensage_tests::wire::{CONTINUATION, DATA, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame};
 use ensage_tests::{Raw, until};
 use http::Request;
 
@@ -120,23 +121,6 @@ fn the_number_of_streams_is_bounded() {
     assert_eq!(client.get("https://other.test/").unwrap().status, 200);
     assert_eq!(client.sender().current_max_send_streams(), 3);
 }
-
-/// Frames as bytes: type, flags, stream, payload.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut out = vec![length[1], length[2], length[3], kind, flags];
-    out.extend(stream.to_be_bytes());
-    out.extend(payload);
-    out
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const CONTINUATION: u8 = 9;
 
 /// GET https://other.test/, by the static table and literals without Huffman (RFC 7541).
 fn get() -> Vec<u8> {

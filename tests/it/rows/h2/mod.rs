@@ -1,12 +1,16 @@
 //! HTTP/2 on both legs: what passes, what each stream is judged by, and what a peer may not do.
 
+mod blocks;
 mod ends;
+mod heads;
+mod held;
 mod hostile;
 mod passing;
 mod shared;
 
 use ensage_tests::h2::{H2Origin, good};
-use ensage_tests::{Origin, ok};
+use ensage_tests::wire::Wire;
+use ensage_tests::{Origin, Raw, ok};
 use http::Request;
 
 use super::lab::{KEYED, Keyed, lab, rig};
@@ -25,6 +29,13 @@ fn echo_h1() -> (Origin, Keyed) {
     let origin = Origin::answering(Some(rig.ca.leaf(&["api.test", "other.test"])), |asked| ok(asked.line()));
     let lab = Keyed::start(rig, &lab(KEYED).resolve("*.test:443", origin.address()));
     (origin, lab)
+}
+
+/// A connection to `other.test` that speaks frames.
+fn wire(lab: &Keyed) -> Wire {
+    let mut raw = Raw::open(lab.gateway.address());
+    assert_eq!(raw.connect("other.test:443", "").status, 200);
+    Wire::open(raw.tls_h2(&lab.rig.trust(), "other.test").unwrap())
 }
 
 fn post(url: &str, body: &[u8]) -> Request<Vec<u8>> {
