@@ -10,9 +10,9 @@ pub mod gate;
 #[expect(dead_code, unused_imports, reason = "what the data path uses besides")]
 #[path = "../../ensage-gateway/src/h1/mod.rs"]
 mod h1;
-#[expect(dead_code, reason = "the heads of answers and of what goes upstream")]
-#[path = "../../ensage-gateway/src/h2/head.rs"]
-mod h2_head;
+#[expect(dead_code, unused_imports, reason = "what the data path uses besides")]
+#[path = "../../ensage-gateway/src/h2/mod.rs"]
+mod h2;
 pub mod heads;
 #[path = "../../ensage-gateway/src/timer.rs"]
 mod timer;
