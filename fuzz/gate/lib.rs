@@ -1,4 +1,4 @@
-//! The head gate of `ensage-gateway`, the engine behind it and its WebSocket frames, their sources as they are, and a
+//! The head gate of `ensage-gateway`, the engines behind it and its WebSocket frames, their sources as they are, and a
 //! connection to drive the first two.
 #![forbid(unsafe_code)]
 

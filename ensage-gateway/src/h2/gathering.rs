@@ -136,9 +136,15 @@ impl Gathering {
 
     fn pseudo(&mut self, line: Line) -> Option<Fault> {
         let twice = match line {
-            Line::Method(method) => self.method.replace(method).is_some(),
+            Line::Method(method) => {
+                self.bytes = self.bytes.saturating_add(method.as_str().len() as u64);
+                self.method.replace(method).is_some()
+            }
             Line::Scheme(secure) => self.secure.replace(secure).is_some(),
-            Line::Authority(authority) => self.authority.replace(authority).is_some(),
+            Line::Authority(authority) => {
+                self.bytes = self.bytes.saturating_add(authority.len() as u64);
+                self.authority.replace(authority).is_some()
+            }
             Line::Path(path, fault) => {
                 self.bytes = self.bytes.saturating_add(path.len() as u64);
                 self.path_fault = self.path_fault.or(fault);
@@ -189,14 +195,14 @@ impl Gathering {
         large.then_some(Fault { kind: Kind::HeaderTooLarge, detail: "the head has too many bytes or fields" })
     }
 
-    /// The fields behind a body.
+    /// The fields behind a body, and their bytes.
     ///
     /// # Errors
     /// The first rule that they break.
-    pub(super) fn trailers(self) -> Result<HeaderMap, Fault> {
+    pub(super) fn trailers(self) -> Result<(HeaderMap, u64), Fault> {
         match self.size().or(self.fault) {
             Some(fault) => Err(fault),
-            None => Ok(self.fields),
+            None => Ok((self.fields, self.bytes)),
         }
     }
 

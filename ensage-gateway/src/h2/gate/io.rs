@@ -41,6 +41,9 @@ pub(in crate::h2) struct Gate<IO> {
 /// A reader that has less room than this is served from a buffer of ours.
 const SMALL_BYTES: usize = 64;
 
+/// What is kept of a buffer that is empty.
+const KEPT_BYTES: usize = 1024;
+
 impl<IO> Gate<IO> {
     pub(in crate::h2) fn new(io: IO, limits: Limits, head_timeout: Option<Duration>, room: Room) -> (Self, Watch) {
         let shared = Rc::new(Shared {
@@ -73,6 +76,9 @@ impl<IO> Gate<IO> {
         self.raw.extend_from_slice(filled.get(sifted.read..).unwrap_or_default());
         if let Some(stub) = sifted.behind {
             self.out.extend_from_slice(stub.as_slice());
+        }
+        if self.raw.is_empty() && self.raw.capacity() > KEPT_BYTES {
+            self.raw = BytesMut::new();
         }
         self.short = sifted.stop == Stop::More;
         if let Stop::Room(bytes, stream) = sifted.stop {

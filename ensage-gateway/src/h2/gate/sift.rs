@@ -295,7 +295,12 @@ impl Sift {
         if let Some(upload) = self.shared.upload(stream) {
             match lines.trailers() {
                 _ if !ends => upload.refuse((Why::MalformedRequest, "trailers that do not end their request")),
-                Ok(fields) => upload.end_with(fields),
+                Ok((fields, bytes)) => {
+                    // Held until its reader has come to them, or is gone.
+                    self.shared.ledger.borrow_mut().count(bytes);
+                    upload.came(bytes);
+                    upload.end_with(fields);
+                }
                 Err(fault) => upload.refuse((fault.kind.reason(), fault.detail)),
             }
         }

@@ -80,6 +80,7 @@ pub(crate) struct Uploading {
 impl Drop for Uploading {
     fn drop(&mut self) {
         self.upload.gone.set(true);
+        self.upload.trailers.take();
         self.shared.ledger.borrow_mut().release(self.upload.held.take());
     }
 }
