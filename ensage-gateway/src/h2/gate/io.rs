@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::ledger::{Ledger, Room};
 use super::sift::{Sift, Stop};
+use super::upload::Refusal;
 use super::{Shared, Watch};
 use crate::gate::Limits;
 use crate::timer::Timer;
@@ -41,6 +42,7 @@ pub(in crate::h2) struct Gate<IO> {
 /// A reader that has less room than this is served from a buffer of ours.
 const SMALL_BYTES: usize = 64;
 
+const NO_ROOM: Refusal = (Reason::Overloaded, "too many bytes are held at this moment; try again");
 /// What is kept of a buffer that is empty.
 const KEPT_BYTES: usize = 1024;
 
@@ -95,17 +97,26 @@ impl<IO> Gate<IO> {
     /// Ready where reading goes on.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((bytes, stream)) = self.needs else { return Poll::Ready(()) };
-        while !ready!(self.shared.ledger.borrow_mut().poll_admit(bytes, cx)) {
-            // Who holds most gives room: that may be whom nobody reads, and hardly ever who has just begun.
-            let Some(most) = self.shared.largest(stream) else { break };
-            most.refuse((Reason::Overloaded, "too many bytes are held at this moment; try again"));
-            if most.stream == stream {
-                self.shared.ledger.borrow_mut().count(bytes);
+        // Nobody reads it any more: it passes, and is dropped.
+        while self.shared.upload(stream).is_some() {
+            if ready!(self.shared.ledger.borrow_mut().poll_admit(bytes, cx)) {
+                self.sift.admitted();
                 break;
+            }
+            // Who holds most gives room: that may be whom nobody reads, and hardly ever who has just begun.
+            match self.shared.largest(stream) {
+                Some(most) if most.stream != stream => most.refuse(NO_ROOM),
+                own => {
+                    if let Some(own) = own {
+                        own.refuse(NO_ROOM);
+                    }
+                    self.shared.ledger.borrow_mut().count(bytes);
+                    self.sift.admitted();
+                    break;
+                }
             }
         }
         self.needs = None;
-        self.sift.admitted();
         Poll::Ready(())
     }
 

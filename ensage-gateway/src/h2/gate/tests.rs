@@ -213,41 +213,82 @@ fn what_the_protocol_refuses_passes() {
     always(&alone, |seen| assert_eq!((&seen.shown, seen.heads.len()), (&alone, 0)));
 }
 
+/// A gate over what a client sends, and the bodies that it has begun.
+struct Sent {
+    gate: Gate<Pieces>,
+    watch: Watch,
+    bodies: Vec<Uploading>,
+    shown: usize,
+}
+
+impl Sent {
+    fn new(frames: &[Vec<u8>], room: Room) -> Self {
+        let sent = [PREFACE, &frames.concat()].concat();
+        let (gate, watch) = Gate::new(Pieces::new(&sent, usize::MAX), Limits::default(), None, room);
+        Self { gate, watch, bodies: Vec::new(), shown: 0 }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [0; 1000];
+        let mut buf = ReadBuf::new(&mut room);
+        let polled = Pin::new(&mut self.gate).poll_read(cx, &mut buf);
+        self.shown += buf.filled().len();
+        let heads = self.watch.rest();
+        if !heads.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        self.bodies.extend(heads.into_iter().filter_map(|come| come.body));
+        polled.map(Result::unwrap)
+    }
+
+    async fn until(&mut self, shown: usize) {
+        while self.shown < shown {
+            poll_fn(|cx| self.poll(cx)).await;
+        }
+    }
+}
+
 /// Content waits for room; after a while the body of which most is held gives it.
 #[test]
 fn content_waits_for_room() {
     paused().block_on(async {
         let piece = frame(0, 0, 1, &[0; 40_000]);
-        let sent = [PREFACE.to_vec(), frame(1, 0x4, 1, &head("/x")), piece.repeat(4)].concat();
-        let (mut gate, watch) = Gate::new(Pieces::new(&sent, usize::MAX), Limits::default(), None, room(64));
-        let mut shown = Vec::new();
-        let mut bodies = Vec::new();
-        let mut read = async |gate: &mut Gate<Pieces>, bodies: &mut Vec<Uploading>, most: usize| {
-            while shown.len() < most {
-                let mut room = [0; 1000];
-                let mut buf = ReadBuf::new(&mut room);
-                poll_fn(|cx| {
-                    let polled = Pin::new(&mut *gate).poll_read(cx, &mut buf);
-                    let heads = watch.rest();
-                    if !heads.is_empty() {
-                        cx.waker().wake_by_ref();
-                    }
-                    bodies.extend(heads.into_iter().filter_map(|come| come.body));
-                    polled
-                })
-                .await
-                .unwrap();
-                shown.extend_from_slice(buf.filled());
-            }
-            shown.len()
-        };
+        let room = room(64);
+        let budget = room.budget.clone();
+        let mut sent = Sent::new(&[frame(1, 0x4, 1, &head("/x")), piece.repeat(4)], room);
         let begun = tokio::time::Instant::now();
         // 64 KiB besides, and 64 that the budget has: three pieces of 40 000 bytes.
         let three = PREFACE.len() + 12 + 3 * piece.len();
-        assert!(read(&mut gate, &mut bodies, three).await >= three);
-        assert_eq!((begun.elapsed().as_millis(), bodies[0].refusal()), (0, None));
-        read(&mut gate, &mut bodies, three + piece.len()).await;
+        sent.until(three).await;
+        assert_eq!((begun.elapsed().as_millis(), sent.bodies[0].refusal()), (0, None));
+        assert_eq!(budget.available_permits(), 0);
+        sent.until(three + piece.len()).await;
         assert_eq!(begun.elapsed().as_secs(), 1);
-        assert!(bodies[0].refusal().is_some());
+        assert!(sent.bodies[0].refusal().is_some());
+        sent.bodies.clear();
+        assert_eq!(budget.available_permits(), 64);
+    });
+}
+
+/// What waits for a body that nobody reads any more passes, and is not counted.
+#[test]
+fn who_is_gone_holds_nothing() {
+    paused().block_on(async {
+        let piece = frame(0, 0, 1, &[0; 40_000]);
+        let next = frame(0, 0, 3, &[0; 30_000]);
+        let heads = [1, 3].map(|stream| frame(1, 0x4, stream, &head("/x")));
+        let frames = [heads[0].clone(), piece.repeat(4), heads[1].clone(), next.repeat(2)];
+        let room = room(64);
+        let budget = room.budget.clone();
+        let mut sent = Sent::new(&frames, room);
+        sent.until(PREFACE.len() + 12 + 3 * piece.len()).await;
+        let waits = poll_fn(|cx| Poll::Ready(sent.poll(cx).is_pending())).await;
+        assert!(waits && budget.available_permits() == 0);
+        sent.bodies.clear();
+        let begun = tokio::time::Instant::now();
+        sent.until(PREFACE.len() + 24 + 4 * piece.len() + 2 * next.len()).await;
+        assert_eq!(begun.elapsed().as_millis(), 0);
+        // As much as every connection has.
+        assert_eq!((budget.available_permits(), sent.bodies.len()), (64, 1));
     });
 }
