@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request};
 
 use super::head::{Fault, number};
 use super::lines::{Class, Line};
-use crate::gate::{Kind, Limits, trailer_passes};
+use crate::gate::{Kind, Limits};
 
 /// What is told of a head's bounds is this many times what a head may have: so one that is too large is read, answered
 /// and recorded.
@@ -118,7 +118,7 @@ impl Gathering {
                 if self.too_large {
                     return ControlFlow::Continue(());
                 }
-                let fault = self.look(&name, &value, class);
+                let fault = self.look(&value, class);
                 self.too_large |= self.fields.try_append(name, value).is_err();
                 fault
             }
@@ -160,10 +160,10 @@ impl Gathering {
         }
     }
 
-    fn look(&mut self, name: &http::HeaderName, value: &HeaderValue, class: Class) -> Option<Fault> {
+    fn look(&mut self, value: &HeaderValue, class: Class) -> Option<Fault> {
         if self.section == Section::Trailers {
-            let passes = trailer_passes(name);
-            return (!passes).then_some(malformed("a field that may not stand in trailers"));
+            // Whoever passes them on drops what may not pass.
+            return None;
         }
         match class {
             Class::Length if self.length.is_some() => Some(malformed("several Content-Length fields")),
@@ -181,6 +181,7 @@ impl Gathering {
                 self.cookies = self.cookies.saturating_add(1);
                 None
             }
+            Class::Twin => Some(malformed("a field that some servers read as a framing field")),
             Class::Te | Class::Plain => None,
         }
     }

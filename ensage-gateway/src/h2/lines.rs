@@ -37,6 +37,8 @@ pub(super) enum Class {
     Host,
     /// `te`
     Te,
+    /// One that some servers read as a field of framing.
+    Twin,
     /// Any other.
     Plain,
 }
@@ -83,9 +85,6 @@ impl Name {
         let Some(field) = HeaderName::from_lowercase(name).ok().filter(|_| token) else {
             return bad("a field name that is no token");
         };
-        if is_framing_twin(field.as_str()) {
-            return bad("a field that some servers read as a framing field");
-        }
         if HOPS.contains(&field) {
             return bad("a field of one connection");
         }
@@ -94,6 +93,7 @@ impl Name {
             name if name == COOKIE => Class::Cookie,
             name if name == HOST => Class::Host,
             name if name == TE => Class::Te,
+            name if is_framing_twin(name.as_str()) => Class::Twin,
             _ => Class::Plain,
         };
         Self::Field(field, class)
