@@ -3,8 +3,11 @@
 //! The reader goes over the bytes once, borrows strings that have no escapes and remembers where each value
 //! lies, so that an edit can leave every other byte as it was sent.
 
+mod found;
 mod reader;
+mod scan;
 mod twin;
+mod want;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -12,8 +15,11 @@ pub(crate) mod tests;
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use found::{Found, Kind, What};
 pub use reader::parse;
+pub use scan::{Progress, ScanLimits, Scanner};
 pub use twin::same_folded;
+pub use want::{Known, Object, Tag, Want};
 
 /// What a document may need to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +238,12 @@ pub enum JsonError {
         /// Where it begins.
         offset: u64,
     },
+    /// A name longer than [`ScanLimits::text`].
+    #[error("name too long at byte {offset}")]
+    Length {
+        /// Where it begins.
+        offset: u64,
+    },
     /// A name that the object has already.
     #[error("duplicate member at byte {offset}")]
     Duplicate {
@@ -265,6 +277,7 @@ impl JsonError {
             | Self::Depth { offset }
             | Self::Members { offset }
             | Self::Number { offset }
+            | Self::Length { offset }
             | Self::Duplicate { offset }
             | Self::Twin { offset }
             | Self::NotAnObject { offset } => offset,

@@ -215,7 +215,7 @@ fn json_test_suite_is_classified() {
     assert_eq!(seen, 318);
 }
 
-fn json_like() -> impl Strategy<Value = String> {
+pub(crate) fn json_like() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),

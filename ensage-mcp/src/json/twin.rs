@@ -58,7 +58,7 @@ fn check_table(members: &[Member<'_>]) -> Result<(), JsonError> {
 
 /// Unicode's full folding (names that are equal by simple folding are equal by it too), and then one i: with a
 /// dot, without, or with the combining dot that the folding of U+0130 leaves.
-fn fold(name: &str) -> Cow<'_, str> {
+pub(super) fn fold(name: &str) -> Cow<'_, str> {
     if name.is_ascii() {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Cow::Owned(name.to_ascii_lowercase());

@@ -1,0 +1,283 @@
+//! The plain machine: one pass over a piece, from the state behind the last one.
+
+use super::text::Role;
+use super::{Scanner, wide};
+use crate::json::{Found, JsonError, Kind, Object, Want, What};
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// A value, or the byte order mark that is refused.
+    Start,
+    /// So many bytes of that mark were there.
+    Mark(u8),
+    /// A value.
+    Value,
+    /// The first element of an array, or its end.
+    ValueOrEnd,
+    /// A member's name.
+    Name,
+    /// The first member's name, or the end of the object.
+    NameOrEnd,
+    Colon,
+    /// What stands behind a value in a container.
+    Comma,
+    /// More of a string.
+    Text,
+    /// More of a number.
+    Number,
+    /// More of this word: so many bytes were there.
+    Word(Word, u8),
+    /// Nothing but white space.
+    Done,
+}
+
+/// The words of JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    True,
+    False,
+    Null,
+}
+
+impl Word {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Self::True => b"true",
+            Self::False => b"false",
+            Self::Null => b"null",
+        }
+    }
+
+    const fn what(self) -> What<'static> {
+        match self {
+            Self::True => What::Bool(true),
+            Self::False => What::Bool(false),
+            Self::Null => What::Null,
+        }
+    }
+}
+
+/// A container that is interpreted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) want: &'static Want,
+    /// `None` for an array.
+    pub(super) object: Option<&'static Object>,
+    /// What is asked of the value that comes next.
+    pub(super) next: &'static Want,
+    pub(super) start: u64,
+    /// One bit for each known member that was there.
+    pub(super) seen: u64,
+    /// Where its unknown names begin.
+    pub(super) names_from: usize,
+    pub(super) twin_told: bool,
+}
+
+/// The open containers that are interpreted. Real messages need no allocation for them.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    first: [Option<Frame>; 4],
+    rest: Vec<Frame>,
+    length: usize,
+}
+
+impl Frames {
+    pub(super) const fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn top(&mut self) -> Option<&mut Frame> {
+        let index = self.length.checked_sub(1)?;
+        match self.first.get_mut(index) {
+            Some(frame) => frame.as_mut(),
+            None => self.rest.last_mut(),
+        }
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        match self.first.get_mut(self.length) {
+            Some(place) => *place = Some(frame),
+            None => self.rest.push(frame),
+        }
+        self.length += 1;
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        self.length = self.length.checked_sub(1)?;
+        match self.first.get(self.length) {
+            Some(frame) => *frame,
+            None => self.rest.pop(),
+        }
+    }
+}
+
+/// A value that is told in pieces, or not at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf {
+    pub(super) want: &'static Want,
+    pub(super) start: u64,
+    /// Its bytes are being told; those before this index of the piece were.
+    pub(super) told_to: Option<usize>,
+}
+
+impl Default for Leaf {
+    fn default() -> Self {
+        Self { want: &Want::NOTHING, start: 0, told_to: None }
+    }
+}
+
+/// One pass over a piece.
+pub(super) struct Pass<'p, F> {
+    pub(super) scanner: &'p mut Scanner,
+    pub(super) bytes: &'p [u8],
+    /// `at <= bytes.len()`: what is before it was read.
+    pub(super) at: usize,
+    pub(super) found: &'p mut F,
+}
+
+impl<F: FnMut(Found<'_>)> Pass<'_, F> {
+    pub(super) fn run(&mut self) -> Result<(), JsonError> {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            match self.scanner.state {
+                State::Text => self.text()?,
+                State::Number => self.number(self.at)?,
+                State::Word(word, there) => self.word(word, there)?,
+                State::Start | State::Mark(_) => self.start(byte)?,
+                _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                State::Name => self.name(byte)?,
+                State::NameOrEnd if byte == b'}' => self.close(byte)?,
+                State::NameOrEnd => self.name(byte)?,
+                State::Colon if byte == b':' => {
+                    self.at += 1;
+                    self.scanner.state = State::Value;
+                }
+                State::Comma if byte == b',' => {
+                    self.at += 1;
+                    self.scanner.state = if self.in_object() { State::Name } else { State::Value };
+                }
+                State::Comma => self.close(byte)?,
+                State::ValueOrEnd if byte == b']' => self.close(byte)?,
+                State::Value | State::ValueOrEnd => self.value(byte)?,
+                State::Done => return Err(JsonError::Trailing { offset: self.here() }),
+                State::Colon => return Err(self.unexpected()),
+            }
+        }
+        self.tell_bytes(self.bytes.len());
+        if let Some(told_to) = &mut self.scanner.leaf.told_to {
+            *told_to = 0;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, byte: u8) -> Result<(), JsonError> {
+        self.scanner.state = match (self.scanner.state, byte) {
+            (State::Start, 0xEF) => State::Mark(1),
+            (State::Mark(1), 0xBB) => State::Mark(2),
+            (State::Mark(2), 0xBF) => return Err(JsonError::Bom { offset: 0 }),
+            (State::Mark(_), _) => return Err(JsonError::Syntax { offset: 0 }),
+            (_, _) => {
+                self.scanner.state = State::Value;
+                return Ok(());
+            }
+        };
+        self.at += 1;
+        Ok(())
+    }
+
+    pub(super) fn unexpected(&self) -> JsonError {
+        JsonError::Syntax { offset: self.here() }
+    }
+
+    pub(super) const fn in_object(&self) -> bool {
+        self.scanner.depth > 0 && self.scanner.kinds & 1 == 1
+    }
+
+    /// True within a value that nobody looks into.
+    pub(super) const fn is_skipping(&self) -> bool {
+        self.scanner.depth > self.scanner.frames.len()
+    }
+
+    fn count(&mut self) -> Result<(), JsonError> {
+        let Some(left) = self.scanner.members_left.checked_sub(1) else {
+            return Err(JsonError::Members { offset: self.here() });
+        };
+        self.scanner.members_left = left;
+        Ok(())
+    }
+
+    /// Where a member's name must begin.
+    fn name(&mut self, byte: u8) -> Result<(), JsonError> {
+        self.count()?;
+        if byte != b'"' {
+            return Err(self.unexpected());
+        }
+        let role = if self.is_skipping() { Role::Name } else { Role::ToldName };
+        let here = self.here();
+        self.scanner.text.begin(here, role);
+        self.scanner.state = State::Text;
+        self.at += 1;
+        self.text()
+    }
+
+    /// Where a value must begin.
+    fn value(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.scanner.depth > 0 && !self.in_object() {
+            self.count()?;
+        }
+        match byte {
+            b'{' | b'[' => self.open(byte),
+            b'"' => self.begin_text(),
+            b'-' | b'0'..=b'9' => {
+                self.begin_scalar(Kind::Number);
+                let here = self.here();
+                self.scanner.number.begin(here);
+                self.scanner.state = State::Number;
+                self.number(self.at)
+            }
+            b't' => self.begin_word(Word::True, Kind::Bool),
+            b'f' => self.begin_word(Word::False, Kind::Bool),
+            b'n' => self.begin_word(Word::Null, Kind::Null),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn begin_word(&mut self, word: Word, kind: Kind) -> Result<(), JsonError> {
+        self.begin_scalar(kind);
+        self.scanner.state = State::Word(word, 0);
+        self.word(word, 0)
+    }
+
+    fn word(&mut self, word: Word, there: u8) -> Result<(), JsonError> {
+        let rest = word.text().get(usize::from(there)..).unwrap_or_default();
+        for (read, expected) in rest.iter().enumerate() {
+            match self.bytes.get(self.at) {
+                None => {
+                    self.scanner.state = State::Word(word, there + read as u8);
+                    return Ok(());
+                }
+                Some(byte) if byte == expected => self.at += 1,
+                Some(_) => return Err(self.unexpected()),
+            }
+        }
+        self.value_ends(Some(word.what()));
+        Ok(())
+    }
+
+    /// Within a number of which this piece has the bytes from `from` on.
+    fn number(&mut self, from: usize) -> Result<(), JsonError> {
+        let offset = self.scanner.offset;
+        self.at = self.scanner.number.read(self.bytes, from, self.at, offset)?;
+        let last = self.bytes.get(from..self.at).unwrap_or_default();
+        if self.at == self.bytes.len() {
+            self.scanner.number.hold(last);
+            return Ok(());
+        }
+        self.number_ends(last)
+    }
+
+    /// The offset behind what was read.
+    pub(super) fn end(&self) -> u64 {
+        self.scanner.offset + wide(self.at)
+    }
+}
