@@ -228,7 +228,7 @@ impl Scanner {
 
     fn piece(&mut self, piece: &[u8], found: &mut impl FnMut(Found<'_>)) -> Result<(), JsonError> {
         let (readable, bad) = self.pending.check(piece, self.offset);
-        Pass { scanner: self, bytes: piece.get(..readable).unwrap_or_default(), at: 0, found }.run()?;
+        Pass { scanner: self, bytes: piece.get(..readable).unwrap_or_default(), at: 0, found, plain_to: 0 }.run()?;
         self.offset += wide(piece.len());
         bad.map_or(Ok(()), Err)
     }

@@ -1,6 +1,6 @@
 //! What stands in the sources: I/O, `unsafe`, the egress function, the proofs, marks of unfinished work.
 
-use super::{BANS, BASIC_CALLERS, FILL_CALLERS, FORBID_ROOTS, File, Finding, PROOF_ROOM, PROOFS, UNSAFE_CRATE};
+use super::{BANS, BASIC_CALLERS, FILL_CALLERS, FORBID_ROOTS, File, Finding, PROOF_ROOM, PROOFS, UNSAFE_ROOMS};
 use crate::rust::{self, Kind, Path, Token};
 
 pub fn check(file: &File) -> Vec<Finding> {
@@ -45,8 +45,8 @@ fn unsafe_code(file: &File, tokens: &[Token<'_>]) -> Vec<Finding> {
         }
     }
     for token in tokens.iter().filter(|token| token.kind == Kind::Word && token.text == "unsafe") {
-        if !file.path.starts_with(&format!("{UNSAFE_CRATE}/")) {
-            let message = format!("unsafe stands only in {UNSAFE_CRATE}: use a safe wrapper, or put the call there");
+        if !file.path.starts_with(&format!("{UNSAFE_ROOMS}/")) {
+            let message = format!("unsafe stands only in {UNSAFE_ROOMS}: use a safe wrapper, or put the call there");
             findings.push(file.find(token.line, "unsafe", message));
         } else if !proven(file, token.line) {
             findings.push(file.find(token.line, "unsafe", "no proof: write `// SAFETY: why it holds` above it"));

@@ -1,5 +1,6 @@
 //! The plain machine: one pass over a piece, from the state behind the last one.
 
+use super::fast::{self, Grammar, Prev, Stop};
 use super::text::Role;
 use super::{Scanner, wide};
 use crate::json::{Found, JsonError, Kind, Object, Want, What};
@@ -127,6 +128,14 @@ impl Default for Leaf {
     }
 }
 
+/// The lowest bits.
+const fn low_bits(word: u64, bits: usize) -> u64 {
+    word & ((1 << bits) - 1)
+}
+
+/// So far the plain machine goes before the fast way is tried again.
+const PLAIN_BYTES: usize = 64;
+
 /// One pass over a piece.
 pub(super) struct Pass<'p, F> {
     pub(super) scanner: &'p mut Scanner,
@@ -134,11 +143,16 @@ pub(super) struct Pass<'p, F> {
     /// `at <= bytes.len()`: what is before it was read.
     pub(super) at: usize,
     pub(super) found: &'p mut F,
+    /// Up to here the plain machine reads, since the fast way found something to look at.
+    pub(super) plain_to: usize,
 }
 
 impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     pub(super) fn run(&mut self) -> Result<(), JsonError> {
         while let Some(&byte) = self.bytes.get(self.at) {
+            if self.is_skipping() && self.at >= self.plain_to && self.skip() {
+                continue;
+            }
             match self.scanner.state {
                 State::Text => self.text()?,
                 State::Number => self.number(self.at)?,
@@ -168,6 +182,64 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
             *told_to = 0;
         }
         Ok(())
+    }
+
+    /// Goes over what is plainly valid in a value that nobody looks into; false if that is nothing.
+    fn skip(&mut self) -> bool {
+        let scanner = &mut *self.scanner;
+        let prev = match scanner.state {
+            State::Value if scanner.kinds & 1 == 1 => Prev::COLON,
+            State::Value | State::Name => Prev::COMMA,
+            State::ValueOrEnd => Prev::OPEN_ARRAY,
+            State::NameOrEnd => Prev::OPEN_OBJECT,
+            State::Colon => Prev::NAME,
+            State::Comma => Prev::VALUE,
+            State::Start | State::Mark(_) | State::Text | State::Number | State::Word(..) | State::Done => {
+                return false;
+            }
+        };
+        // The containers around the one that is skipped, and those within it.
+        let around = scanner.frames.len();
+        let levels = scanner.depth - around;
+        if levels > 62 {
+            return false;
+        }
+        let (outer, inner) = (scanner.kinds >> levels, low_bits(scanner.kinds, levels));
+        let mut grammar = Grammar {
+            open: inner | 1 << levels,
+            levels_max: (scanner.limits.depth - around).min(62) as u32,
+            members_left: scanner.members_left,
+            prev,
+        };
+        let (at, stop) = fast::skip(self.bytes, self.at, &mut grammar);
+        let moved = at > self.at;
+        self.at = at;
+        let levels = 63 - grammar.open.leading_zeros();
+        scanner.kinds = outer << levels | low_bits(grammar.open, levels as usize);
+        scanner.depth = around + levels as usize;
+        scanner.members_left = grammar.members_left;
+        let in_object = scanner.kinds & 1 == 1;
+        match stop {
+            Stop::Closed => self.closed(),
+            Stop::Text(start, role) => {
+                let role = if role == fast::Role::Name { Role::Name } else { Role::Value };
+                self.scanner.text.begin(self.scanner.offset + wide(start), role);
+                self.scanner.state = State::Text;
+            }
+            Stop::Look => {
+                self.plain_to = at + PLAIN_BYTES;
+                self.scanner.state = match grammar.prev {
+                    Prev::COLON => State::Value,
+                    Prev::COMMA if in_object => State::Name,
+                    Prev::COMMA => State::Value,
+                    Prev::OPEN_ARRAY => State::ValueOrEnd,
+                    Prev::OPEN_OBJECT => State::NameOrEnd,
+                    Prev::NAME => State::Colon,
+                    _ => State::Comma,
+                };
+            }
+        }
+        moved
     }
 
     fn start(&mut self, byte: u8) -> Result<(), JsonError> {

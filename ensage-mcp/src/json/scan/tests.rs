@@ -290,7 +290,7 @@ fn holds(bytes: &[u8], cuts: &[prop::sample::Index]) -> Result<(), TestCaseError
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_document_is_told_as_it_is_however_it_is_cut(

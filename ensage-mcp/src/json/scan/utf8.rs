@@ -34,11 +34,17 @@ impl Pending {
             skipped += 1;
         }
         let rest = piece.get(skipped..).unwrap_or_default();
-        if simdutf8::basic::from_utf8(rest).is_ok() {
-            return (piece.len(), None);
-        }
-        let Err(bad) = std::str::from_utf8(rest) else { return (piece.len(), None) };
-        let at = skipped + bad.valid_up_to();
+        // A character is often cut at the end: in front of it the fast way sees that all is well.
+        let (whole, cut) = rest.split_at(rest.len() - cut_off(rest));
+        let (bad, before) = match (simdutf8::basic::from_utf8(whole), std::str::from_utf8(cut)) {
+            (Ok(_), Ok(_)) => return (piece.len(), None),
+            (Ok(_), Err(bad)) => (bad, whole.len()),
+            (Err(_), _) => match std::str::from_utf8(rest) {
+                Ok(_) => return (piece.len(), None),
+                Err(bad) => (bad, 0),
+            },
+        };
+        let at = skipped + before + bad.valid_up_to();
         let start = offset.saturating_add(wide(at));
         if bad.error_len().is_some() {
             return (at + 1, Some(JsonError::Utf8 { offset: start }));
@@ -48,5 +54,14 @@ impl Pending {
         }
         (self.length, self.start) = (piece.len() - at, start);
         (piece.len(), None)
+    }
+}
+
+/// How many bytes at the end belong to a character that more bytes of may come: at most 3.
+fn cut_off(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rev().take(3).position(|byte| *byte >= 0xC0).map_or(0, |from_end| from_end + 1);
+    match bytes.last() {
+        Some(0x80..) => last,
+        _ => 0,
     }
 }
