@@ -3,12 +3,14 @@
 //! The rules are those of `A gateway must therefore refuse`: whatever two servers could take for two different
 //! calls is no message at all.
 
+mod draft;
 mod error;
 mod head;
 mod id;
 mod method;
 mod params;
 mod reader;
+mod wants;
 
 #[cfg(test)]
 mod tests;

@@ -26,19 +26,31 @@ impl Id {
 
     /// Reads the value of an `id` member of `document`; `None` for anything but an id.
     pub(crate) fn read(node: &Node<'_>, document: &[u8]) -> Option<Self> {
-        let value = match &node.value {
-            Value::String(text) if text.len() <= Self::BYTES_MAX => IdValue::Text(text.clone().into_owned()),
-            Value::Number(text) => {
-                let integer = text.parse().ok()?;
-                if !(-Self::INTEGER_MAX..=Self::INTEGER_MAX).contains(&integer) {
-                    return None;
-                }
-                IdValue::Integer(integer)
+        match &node.value {
+            Value::String(text) => {
+                let quoted = std::str::from_utf8(node.bytes_in(document)).ok()?;
+                Self::from_text(text, quoted.get(1..quoted.len().checked_sub(1)?)?)
             }
-            Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-        };
-        let text = String::from_utf8(node.bytes_in(document).to_vec()).ok()?;
-        Some(Self { text, value })
+            Value::Number(text) => Self::from_number(text),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// From a string, decoded and as sent without its quotes.
+    pub(crate) fn from_text(text: &str, raw: &str) -> Option<Self> {
+        if text.len() > Self::BYTES_MAX {
+            return None;
+        }
+        Some(Self { text: format!("\"{raw}\""), value: IdValue::Text(text.to_owned()) })
+    }
+
+    /// From the text of a number.
+    pub(crate) fn from_number(text: &str) -> Option<Self> {
+        let integer = text.parse().ok()?;
+        if !(-Self::INTEGER_MAX..=Self::INTEGER_MAX).contains(&integer) {
+            return None;
+        }
+        Some(Self { text: text.to_owned(), value: IdValue::Integer(integer) })
     }
 
     /// The JSON text exactly as sent, the quotes of a string included.

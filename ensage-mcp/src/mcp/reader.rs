@@ -1,24 +1,23 @@
 //! From the bytes of a body, and the head before it, to a message.
 
-use std::mem;
-
+use super::draft::{Draft, Said, Version};
 use super::error::{Fault, Header, ReadError};
 use super::head::Head;
-use super::params::{Objects, Params};
-use super::{Id, Kind, Message, Method};
+use super::params::{Objects, fault};
+use super::{Id, Kind, Message, Method, wants};
 use crate::Revision;
-use crate::json::{self, Interpreted, Node};
+use crate::json::{self, ScanLimits, Scanner};
 
 /// Whether more of a body can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It can.
     More,
-    /// The body is over the limit, what was held is gone, and [`BodyReader::finish`] will refuse.
+    /// The body is over the limit, and [`BodyReader::finish`] will refuse.
     Full,
 }
 
-/// Takes a body in pieces and reads the message in it.
+/// Takes a body in pieces and reads the message in it, as they come: it holds what the message names, and no body.
 ///
 /// ```
 /// use ensage_mcp::Revision;
@@ -35,31 +34,31 @@ pub enum Step {
 #[derive(Debug)]
 pub struct BodyReader {
     limit: u64,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    /// At most `limit` bytes.
-    Held(Vec<u8>),
-    TooLong,
+    taken: u64,
+    scanner: Scanner,
+    draft: Draft,
 }
 
 impl BodyReader {
     /// A reader of bodies of at most `limit` bytes.
-    pub const fn new(limit: u64) -> Self {
-        Self { limit, body: Body::Held(Vec::new()) }
+    pub fn new(limit: u64) -> Self {
+        // What a message names may be as long as the message, and the message has it in the end.
+        let text = usize::try_from(limit).unwrap_or(usize::MAX);
+        let members = json::Limits::default().members;
+        let limits =
+            ScanLimits::default().with_text(text).with_names(members).with_members(u64::try_from(members).unwrap_or(0));
+        Self { limit, taken: 0, scanner: Scanner::new(&wants::MESSAGE, limits), draft: Draft::default() }
     }
 
     /// Takes the next bytes.
     pub fn feed(&mut self, chunk: &[u8]) -> Step {
-        let Body::Held(held) = &mut self.body else { return Step::Full };
-        let length = u64::try_from(held.len().saturating_add(chunk.len())).unwrap_or(u64::MAX);
-        if length > self.limit {
-            self.body = Body::TooLong;
+        self.taken = self.taken.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        if self.taken > self.limit {
             return Step::Full;
         }
-        held.extend_from_slice(chunk);
+        let draft = &mut self.draft;
+        // A trouble is the scanner's last word: `finish` is told the same.
+        let _ = self.scanner.feed(chunk, |found| draft.note(&found));
         Step::More
     }
 
@@ -67,20 +66,21 @@ impl BodyReader {
     ///
     /// # Errors
     /// Every [`ReadError`]; no part of such a body may go on.
-    pub fn finish(mut self, head: &Head<'_>) -> Result<Message, ReadError> {
-        match mem::replace(&mut self.body, Body::TooLong) {
-            Body::Held(body) => read(&body, head),
-            Body::TooLong => Err(ReadError::TooLong { limit: self.limit }),
+    pub fn finish(self, head: &Head<'_>) -> Result<Message, ReadError> {
+        let Self { limit, taken, mut scanner, mut draft } = self;
+        if taken > limit {
+            return Err(ReadError::TooLong { limit });
         }
+        scanner.finish(|found| draft.note(&found))?;
+        read(draft, head)
     }
 }
 
-fn read(body: &[u8], head: &Head<'_>) -> Result<Message, ReadError> {
-    let document = json::parse(body, &json::Limits::default())?;
-    let envelope = Envelope::read(&document, body)?;
-    let params = Params::read(envelope.params, &envelope.id)?;
-    let revision = revision(&envelope, &params, head)?;
-    let objects = Objects::read(&envelope.method, &params, body)?;
+fn read(mut draft: Draft, head: &Head<'_>) -> Result<Message, ReadError> {
+    let envelope = Envelope::read(&mut draft)?;
+    draft.check_params(&envelope.id)?;
+    let revision = revision(&envelope, &draft, head)?;
+    let objects = Objects::read(&envelope.method, draft, &envelope.id)?;
     let agreement = head.check_session().and_then(|()| {
         if revision.is_modern() {
             head.check_modern(envelope.kind, &envelope.method, objects.subject(&envelope.method))
@@ -106,50 +106,48 @@ fn read(body: &[u8], head: &Head<'_>) -> Result<Message, ReadError> {
 }
 
 /// What JSON-RPC says of a message.
-struct Envelope<'n, 'a> {
+struct Envelope {
     kind: Kind,
     method: Method,
     id: Option<Id>,
-    params: Option<&'n Node<'a>>,
 }
 
-impl<'n, 'a> Envelope<'n, 'a> {
-    fn read(document: &'n Node<'a>, body: &[u8]) -> Result<Self, ReadError> {
+impl Envelope {
+    fn read(draft: &mut Draft) -> Result<Self, ReadError> {
         let unidentified = |fault| ReadError::Malformed { id: None, fault };
-        if document.as_array().is_some() {
-            return Err(unidentified(Fault::Batch));
+        match draft.root {
+            Some(json::Kind::Object) => {}
+            Some(json::Kind::Array) => return Err(unidentified(Fault::Batch)),
+            _ => return Err(unidentified(Fault::NotAnObject)),
         }
-        if document.as_object().is_none() {
-            return Err(unidentified(Fault::NotAnObject));
-        }
-        let members = document.interpreted(&["jsonrpc", "id", "method", "params", "result", "error"])?;
-        let id = match members.get("id") {
-            None => None,
-            Some(node) => Some(Id::read(node, body).ok_or(unidentified(Fault::Id))?),
+        let id = match std::mem::take(&mut draft.id) {
+            Said::Absent => None,
+            Said::Wrong => return Err(unidentified(Fault::Id)),
+            Said::Is(id) => Some(id),
         };
         let malformed = |fault| ReadError::Malformed { id: id.clone(), fault };
-        if members.get("jsonrpc").and_then(Node::as_str) != Some("2.0") {
+        if !draft.is_2_0 {
             return Err(malformed(Fault::JsonRpc));
         }
-        let (kind, method) = match (members.get("method"), members.get("result"), members.get("error")) {
-            (Some(method), None, None) => {
-                let method = Method::parse(method.as_str().ok_or_else(|| malformed(Fault::Shape))?);
+        let (result, error) = (draft.result.said.is_there(), draft.error.said.is_there());
+        let (kind, method) = match (std::mem::take(&mut draft.method), result, error) {
+            (Said::Is(method), false, false) => {
                 let kind = if id.is_some() { Kind::Request } else { Kind::Notification };
                 if method.kind().is_some_and(|needed| needed != kind) {
                     return Err(malformed(Fault::Id));
                 }
                 (kind, method)
             }
-            (None, Some(answer), None) | (None, None, Some(answer)) => {
+            (Said::Absent, true, false) | (Said::Absent, false, true) => {
                 if id.is_none() {
                     return Err(malformed(Fault::Id));
                 }
-                check_answer(&members, answer, &malformed)?;
+                check_answer(draft, &malformed)?;
                 (Kind::Response, Method::Absent)
             }
             (_, _, _) => return Err(malformed(Fault::Shape)),
         };
-        Ok(Self { kind, method, params: members.get("params"), id })
+        Ok(Self { kind, method, id })
     }
 
     fn mismatch(&self, header: Header) -> ReadError {
@@ -157,29 +155,25 @@ impl<'n, 'a> Envelope<'n, 'a> {
     }
 }
 
-/// The `result` or `error` that a client answers a server with.
-fn check_answer(
-    members: &Interpreted<'_, '_>,
-    answer: &Node<'_>,
-    malformed: &impl Fn(Fault) -> ReadError,
-) -> Result<(), ReadError> {
-    if members.get("params").is_some() {
+/// The `result` or `error` that a client answers a server with: the one that is there.
+fn check_answer(draft: &Draft, malformed: &impl Fn(Fault) -> ReadError) -> Result<(), ReadError> {
+    if draft.params.said.is_there() {
         return Err(malformed(Fault::Shape));
     }
-    if answer.as_object().is_none() {
+    let answer = if draft.result.said.is_there() { &draft.result } else { &draft.error };
+    if answer.said == Said::Wrong {
         return Err(malformed(Fault::Member("result or error")));
     }
-    answer.interpreted(&["code", "message", "data", "action", "content", "roots", "model", "role", "_meta"])?;
-    Ok(())
+    answer.twin.map_or(Ok(()), |twin| Err(ReadError::Json(twin)))
 }
 
 /// The one revision that the version header, the body and the session stand for.
-fn revision(envelope: &Envelope<'_, '_>, params: &Params<'_, '_>, head: &Head<'_>) -> Result<Revision, ReadError> {
+fn revision(envelope: &Envelope, draft: &Draft, head: &Head<'_>) -> Result<Revision, ReadError> {
     let unsupported =
         |requested: &str| ReadError::Revision { requested: requested.to_owned(), id: envelope.id.clone() };
     let mismatch = || envelope.mismatch(Header::ProtocolVersion);
     let header = head.protocol_version.at_most_one(Header::ProtocolVersion).map_err(|h| envelope.mismatch(h))?;
-    let (text, revision) = match (header, params.version) {
+    let (text, revision) = match (header, draft.version.get().map(Version::as_str)) {
         (Some(header), Some(in_body)) if header == in_body => match handled(header) {
             // The member belongs to the modern era, and to some servers its presence is the era.
             Some(revision) if !revision.is_modern() => return Err(mismatch()),
@@ -205,11 +199,11 @@ fn revision(envelope: &Envelope<'_, '_>, params: &Params<'_, '_>, head: &Head<'_
         return Ok(revision);
     }
     if envelope.method == Method::Initialize {
-        return match params.string("protocolVersion")? {
-            None => Err(params.fault("protocolVersion")),
+        return match &draft.protocol_version {
+            Said::Absent | Said::Wrong => Err(fault("protocolVersion", &envelope.id)),
             // rmcp asks so by default, and means the handshake all the same.
-            Some(requested) if requested == Revision::V2026_07_28.as_str() => Ok(Revision::V2025_11_25),
-            Some(requested) => handled(requested).ok_or_else(|| unsupported(requested)),
+            Said::Is(Version::Published(Revision::V2026_07_28)) => Ok(Revision::V2025_11_25),
+            Said::Is(version) => handled(version.as_str()).ok_or_else(|| unsupported(version.as_str())),
         };
     }
     match head.negotiated {
