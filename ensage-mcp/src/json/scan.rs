@@ -16,9 +16,9 @@ mod tests;
 
 use self::names::Names;
 use self::number::Number;
-use self::pass::{Frames, Leaf, Pass, State};
+use self::pass::{Frames, Leaf, Pass, State, Word};
 use self::text::Text;
-use self::utf8::Pending;
+use self::utf8::{Checked, Pending};
 use super::{Found, JsonError, Want};
 
 /// What a document may need to be scanned.
@@ -31,7 +31,7 @@ pub struct ScanLimits {
     pub members: u64,
     /// Bytes, as sent, of a string that is told, or of a name in an object that is interpreted.
     pub text: usize,
-    /// Names that their objects do not know, in all interpreted objects that are open at a time; each takes 16 bytes.
+    /// Names that their objects do not know, in all interpreted objects that are open at a time; each takes up to 60 bytes.
     pub names: usize,
 }
 
@@ -70,9 +70,9 @@ impl ScanLimits {
 
 impl Default for ScanLimits {
     /// 64 levels (no real message has more than 20), any number of members (they take no memory), strings of 2 KiB and
-    /// 256 names: under 16 KiB of state in all.
+    /// 128 names: under 16 KiB of state in all.
     fn default() -> Self {
-        Self { depth: 64, members: u64::MAX, text: 2048, names: 256 }
+        Self { depth: 64, members: u64::MAX, text: 2048, names: 128 }
     }
 }
 
@@ -154,6 +154,8 @@ pub struct Scanner {
     leaf: Leaf,
     text: Text,
     number: Number,
+    /// The word that is being read, and how many bytes of it were there.
+    word: (Word, u8),
     names: Names,
     members_left: u64,
     pending: Pending,
@@ -175,6 +177,7 @@ impl Scanner {
             leaf: Leaf::default(),
             text: Text::default(),
             number: Number::default(),
+            word: (Word::Null, 0),
             names: Names::default(),
             members_left: limits.members,
             pending: Pending::default(),
@@ -209,6 +212,9 @@ impl Scanner {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if matches!(self.state, State::Done) && self.pending.is_empty() {
+            return Ok(());
+        }
         let end = self.offset;
         // What may still come behind a number outside of any container is white space.
         let verdict = match self.feed(b" ", &mut found) {
@@ -227,8 +233,8 @@ impl Scanner {
     }
 
     fn piece(&mut self, piece: &[u8], found: &mut impl FnMut(Found<'_>)) -> Result<(), JsonError> {
-        let (readable, bad) = self.pending.check(piece, self.offset);
-        Pass { scanner: self, bytes: piece.get(..readable).unwrap_or_default(), at: 0, found, plain_to: 0 }.run()?;
+        let Checked { bytes, text, text_from, bad } = self.pending.check(piece, self.offset);
+        Pass { scanner: self, bytes, text, text_from, at: 0, found, plain_to: 0 }.run()?;
         self.offset += wide(piece.len());
         bad.map_or(Ok(()), Err)
     }

@@ -214,10 +214,14 @@ impl Arguments {
     }
 
     /// Where they are, and the digest of their bytes.
-    pub(super) fn span(self) -> Option<ArgumentsSpan> {
-        let (Said::Is(range), Some(digest)) = (self.said, self.digest) else { return None };
-        let digits = |byte: u8| [byte >> 4, byte & 0xF].map(|nibble| char::from_digit(nibble.into(), 16));
-        let sha256 = digest.finalize().into_iter().flat_map(digits).flatten().collect();
+    pub(super) fn span(&mut self) -> Option<ArgumentsSpan> {
+        let (Said::Is(range), Some(digest)) = (std::mem::take(&mut self.said), self.digest.take()) else { return None };
+        let mut sha256 = String::with_capacity(64);
+        for byte in digest.finalize() {
+            for nibble in [byte >> 4, byte & 0xF] {
+                sha256.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }));
+            }
+        }
         Some(ArgumentsSpan { range, sha256 })
     }
 }

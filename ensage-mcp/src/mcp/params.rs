@@ -31,12 +31,12 @@ impl<T> Said<T> {
     }
 
     /// What it is; it must be there.
-    pub(super) fn needed(self, member: &'static str, id: &Option<Id>) -> Result<T, ReadError> {
-        if let Self::Is(value) = self { Ok(value) } else { Err(fault(member, id)) }
+    pub(super) fn needed(&mut self, member: &'static str, id: &Option<Id>) -> Result<T, ReadError> {
+        self.take().ok_or_else(|| fault(member, id))
     }
 
-    fn into_option(self) -> Option<T> {
-        if let Self::Is(value) = self { Some(value) } else { None }
+    fn take(&mut self) -> Option<T> {
+        if let Self::Is(value) = std::mem::replace(self, Self::Absent) { Some(value) } else { None }
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn read(method: &Method, draft: Draft, id: &Option<Id>) -> Result<Self, ReadError> {
+    pub(super) fn read(method: &Method, draft: &mut Draft, id: &Option<Id>) -> Result<Self, ReadError> {
         let mut all = Self::default();
         match method {
             Method::ToolsCall => {
@@ -83,7 +83,7 @@ impl Objects {
             }
             Method::NotificationsCancelled => {
                 draft.request_id.check("requestId", id)?;
-                all.cancels = draft.request_id.into_option();
+                all.cancels = draft.request_id.take();
             }
             // They name nothing, or clients don't send them.
             Method::Initialize
@@ -133,10 +133,10 @@ impl Objects {
         }
     }
 
-    fn read_ref(&mut self, draft: Draft, id: &Option<Id>) -> Result<(), ReadError> {
+    fn read_ref(&mut self, draft: &mut Draft, id: &Option<Id>) -> Result<(), ReadError> {
         draft.reference.check("ref", id)?;
-        let kind = draft.ref_type.into_option();
-        match (kind.as_deref(), draft.ref_name.into_option(), draft.ref_uri.into_option()) {
+        let kind = draft.ref_type.take();
+        match (kind.as_deref(), draft.ref_name.take(), draft.ref_uri.take()) {
             (Some("ref/prompt"), Some(name), None) => self.prompt = Some(name),
             (Some("ref/resource"), None, Some(uri)) => self.resource_template = Some(uri),
             _ => return Err(fault("ref", id)),
@@ -144,12 +144,13 @@ impl Objects {
         Ok(())
     }
 
-    fn read_subscriptions(&mut self, draft: Draft, id: &Option<Id>) -> Result<(), ReadError> {
+    fn read_subscriptions(&mut self, draft: &mut Draft, id: &Option<Id>) -> Result<(), ReadError> {
         draft.notifications.check("notifications", id)?;
         draft.notifications.said.needed("notifications", id)?;
         draft.subscriptions.said.check("notifications", id)?;
         draft.task_ids.said.check("notifications", id)?;
-        (self.resource_uris, self.tasks) = (draft.subscriptions.all, draft.task_ids.all);
+        self.resource_uris = std::mem::take(&mut draft.subscriptions.all);
+        self.tasks = std::mem::take(&mut draft.task_ids.all);
         Ok(())
     }
 }

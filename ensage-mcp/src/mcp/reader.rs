@@ -66,20 +66,20 @@ impl BodyReader {
     ///
     /// # Errors
     /// Every [`ReadError`]; no part of such a body may go on.
-    pub fn finish(self, head: &Head<'_>) -> Result<Message, ReadError> {
-        let Self { limit, taken, mut scanner, mut draft } = self;
-        if taken > limit {
-            return Err(ReadError::TooLong { limit });
+    pub fn finish(mut self, head: &Head<'_>) -> Result<Message, ReadError> {
+        if self.taken > self.limit {
+            return Err(ReadError::TooLong { limit: self.limit });
         }
-        scanner.finish(|found| draft.note(&found))?;
+        let draft = &mut self.draft;
+        self.scanner.finish(|found| draft.note(&found))?;
         read(draft, head)
     }
 }
 
-fn read(mut draft: Draft, head: &Head<'_>) -> Result<Message, ReadError> {
-    let envelope = Envelope::read(&mut draft)?;
+fn read(draft: &mut Draft, head: &Head<'_>) -> Result<Message, ReadError> {
+    let envelope = Envelope::read(draft)?;
     draft.check_params(&envelope.id)?;
-    let revision = revision(&envelope, &draft, head)?;
+    let revision = revision(&envelope, draft, head)?;
     let objects = Objects::read(&envelope.method, draft, &envelope.id)?;
     let agreement = head.check_session().and_then(|()| {
         if revision.is_modern() {

@@ -11,10 +11,16 @@ pub(super) use grammar::{Grammar, Prev, Role, Stop};
 
 use ensage_simd::{Isa, Work, dispatch};
 
-/// Goes on within a string: to its closing quote, to what the plain machine must look at, or to the end of the piece.
+/// Goes on within a string, sixteen bytes at most: `Ok` for a quote or a byte below 0x20, `Err` for where neither was seen
+/// before.
 #[inline]
+pub(super) fn short_run(bytes: &[u8], at: usize) -> Result<usize, usize> {
+    runs::short(bytes, at)
+}
+
+/// Goes on within a string: to its closing quote, to what the plain machine must look at, or to the end of the piece.
 pub(super) fn text_run(bytes: &[u8], at: usize) -> usize {
-    runs::short(bytes, at).unwrap_or_else(|at| dispatch(TextRun { bytes, at }))
+    dispatch(TextRun { bytes, at })
 }
 
 /// Goes on within a container that nobody looks into; says where it stopped, and `grammar` how it stands there.

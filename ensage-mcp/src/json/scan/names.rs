@@ -25,7 +25,7 @@ pub(super) struct Names {
     rest: Vec<Name>,
     length: usize,
     /// The names of rows longer than [`ROW_MAX`], by where their row begins and folded.
-    long: HashMap<(usize, u64), u64>,
+    long: Option<HashMap<(usize, u64), u64>>,
 }
 
 /// How two names of an object stand to one another.
@@ -47,7 +47,7 @@ impl Names {
         let known = if self.length - from <= ROW_MAX {
             self.row(from).find(|other| other.folded == name.folded).map(|other| other.exact)
         } else {
-            self.long.get(&(from, name.folded)).copied()
+            self.long.as_ref().and_then(|long| long.get(&(from, name.folded)).copied())
         };
         match known {
             Some(exact) if exact == name.exact => return Likeness::Equal,
@@ -61,6 +61,7 @@ impl Names {
     pub(super) fn leave(&mut self, from: usize) {
         if self.length - from > ROW_MAX {
             let Self { first, rest, long, .. } = self;
+            let long = long.get_or_insert_default();
             for name in first.iter().chain(rest.iter()).skip(from) {
                 long.remove(&(from, name.folded));
             }
@@ -78,9 +79,9 @@ impl Names {
         if self.length - from == ROW_MAX + 1 {
             let Self { first, rest, long, .. } = self;
             let row = first.iter().chain(rest.iter()).skip(from);
-            long.extend(row.map(|name| ((from, name.folded), name.exact)));
+            long.get_or_insert_default().extend(row.map(|name| ((from, name.folded), name.exact)));
         } else if self.length - from > ROW_MAX {
-            self.long.insert((from, name.folded), name.exact);
+            self.long.get_or_insert_default().insert((from, name.folded), name.exact);
         }
     }
 

@@ -5,13 +5,15 @@ use super::text::Role;
 use super::{Scanner, wide};
 use crate::json::{Found, JsonError, Kind, Object, Want, What};
 
-/// What may come next.
+/// What may come next. One byte: it is written and read all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// A value, or the byte order mark that is refused.
     Start,
-    /// So many bytes of that mark were there.
-    Mark(u8),
+    /// Its first byte was there.
+    Mark,
+    /// Two of them.
+    Mark2,
     /// A value.
     Value,
     /// The first element of an array, or its end.
@@ -27,8 +29,8 @@ pub(super) enum State {
     Text,
     /// More of a number.
     Number,
-    /// More of this word: so many bytes were there.
-    Word(Word, u8),
+    /// More of a word.
+    Word,
     /// Nothing but white space.
     Done,
 }
@@ -75,10 +77,17 @@ pub(super) struct Frame {
     pub(super) twin_told: bool,
 }
 
+impl Default for Frame {
+    fn default() -> Self {
+        let nothing = &Want::NOTHING;
+        Self { want: nothing, object: None, next: nothing, start: 0, seen: 0, names_from: 0, twin_told: false }
+    }
+}
+
 /// The open containers that are interpreted. Real messages need no allocation for them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    first: [Option<Frame>; 4],
+    first: [Frame; 4],
     rest: Vec<Frame>,
     length: usize,
 }
@@ -88,28 +97,33 @@ impl Frames {
         self.length
     }
 
+    #[inline]
     pub(super) fn top(&mut self) -> Option<&mut Frame> {
         let index = self.length.checked_sub(1)?;
         match self.first.get_mut(index) {
-            Some(frame) => frame.as_mut(),
+            Some(frame) => Some(frame),
             None => self.rest.last_mut(),
         }
     }
 
-    pub(super) fn push(&mut self, frame: Frame) {
-        match self.first.get_mut(self.length) {
-            Some(place) => *place = Some(frame),
-            None => self.rest.push(frame),
-        }
+    /// The place for one more, which holds what an earlier one left.
+    #[inline]
+    pub(super) fn add(&mut self) -> Option<&mut Frame> {
+        let index = self.length;
         self.length += 1;
+        if index < self.first.len() {
+            return self.first.get_mut(index);
+        }
+        self.rest.push(Frame::default());
+        self.rest.last_mut()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Frame> {
-        self.length = self.length.checked_sub(1)?;
-        match self.first.get(self.length) {
-            Some(frame) => *frame,
-            None => self.rest.pop(),
+    /// Takes the innermost one off.
+    pub(super) fn leave(&mut self) {
+        if self.length > self.first.len() {
+            self.rest.pop();
         }
+        self.length = self.length.saturating_sub(1);
     }
 }
 
@@ -140,6 +154,9 @@ const PLAIN_BYTES: usize = 64;
 pub(super) struct Pass<'p, F> {
     pub(super) scanner: &'p mut Scanner,
     pub(super) bytes: &'p [u8],
+    /// Its bytes from the index `text_from` on, as far as they are known to be text.
+    pub(super) text: &'p str,
+    pub(super) text_from: usize,
     /// `at <= bytes.len()`: what is before it was read.
     pub(super) at: usize,
     pub(super) found: &'p mut F,
@@ -156,8 +173,8 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
             match self.scanner.state {
                 State::Text => self.text()?,
                 State::Number => self.number(self.at)?,
-                State::Word(word, there) => self.word(word, there)?,
-                State::Start | State::Mark(_) => self.start(byte)?,
+                State::Word => self.word()?,
+                State::Start | State::Mark | State::Mark2 => self.start(byte)?,
                 _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 State::Name => self.name(byte)?,
                 State::NameOrEnd if byte == b'}' => self.close(byte)?,
@@ -194,7 +211,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
             State::NameOrEnd => Prev::OPEN_OBJECT,
             State::Colon => Prev::NAME,
             State::Comma => Prev::VALUE,
-            State::Start | State::Mark(_) | State::Text | State::Number | State::Word(..) | State::Done => {
+            State::Start | State::Mark | State::Mark2 | State::Text | State::Number | State::Word | State::Done => {
                 return false;
             }
         };
@@ -244,10 +261,10 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
 
     fn start(&mut self, byte: u8) -> Result<(), JsonError> {
         self.scanner.state = match (self.scanner.state, byte) {
-            (State::Start, 0xEF) => State::Mark(1),
-            (State::Mark(1), 0xBB) => State::Mark(2),
-            (State::Mark(2), 0xBF) => return Err(JsonError::Bom { offset: 0 }),
-            (State::Mark(_), _) => return Err(JsonError::Syntax { offset: 0 }),
+            (State::Start, 0xEF) => State::Mark,
+            (State::Mark, 0xBB) => State::Mark2,
+            (State::Mark2, 0xBF) => return Err(JsonError::Bom { offset: 0 }),
+            (State::Mark | State::Mark2, _) => return Err(JsonError::Syntax { offset: 0 }),
             (_, _) => {
                 self.scanner.state = State::Value;
                 return Ok(());
@@ -316,16 +333,18 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
 
     fn begin_word(&mut self, word: Word, kind: Kind) -> Result<(), JsonError> {
         self.begin_scalar(kind);
-        self.scanner.state = State::Word(word, 0);
-        self.word(word, 0)
+        self.scanner.state = State::Word;
+        self.scanner.word = (word, 0);
+        self.word()
     }
 
-    fn word(&mut self, word: Word, there: u8) -> Result<(), JsonError> {
+    fn word(&mut self) -> Result<(), JsonError> {
+        let (word, there) = self.scanner.word;
         let rest = word.text().get(usize::from(there)..).unwrap_or_default();
         for (read, expected) in rest.iter().enumerate() {
             match self.bytes.get(self.at) {
                 None => {
-                    self.scanner.state = State::Word(word, there + read as u8);
+                    self.scanner.word.1 = there + read as u8;
                     return Ok(());
                 }
                 Some(byte) if byte == expected => self.at += 1,

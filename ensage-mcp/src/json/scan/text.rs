@@ -57,6 +57,16 @@ pub(super) enum Escape {
     HighBackslash(u16),
 }
 
+/// The last part of a string that has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Last<'p> {
+    bytes: &'p [u8],
+    /// The same, if it is known to be text.
+    text: Option<&'p str>,
+    /// The whole string is known to have no escapes.
+    is_plain: bool,
+}
+
 /// A string that has ended.
 pub(super) struct Ended<'t> {
     pub(super) text: &'t str,
@@ -83,20 +93,21 @@ impl Text {
         }
     }
 
-    /// The string, of which this piece has the last part; `None` if it is too long.
-    pub(super) fn end<'t>(&'t mut self, last: &'t [u8], limit: usize) -> Option<Ended<'t>> {
-        if self.long || self.held.len() + last.len() > limit {
+    /// The string; `None` if it is too long.
+    pub(super) fn end<'t>(&'t mut self, last: Last<'t>, limit: usize) -> Option<Ended<'t>> {
+        if self.long || self.held.len() + last.bytes.len() > limit {
             return None;
         }
-        let whole = if self.held.is_empty() {
-            last
-        } else {
-            self.held.extend_from_slice(last);
-            &self.held
+        // The piece was checked, and those before it.
+        let raw = match last.text {
+            Some(text) if self.held.is_empty() => text,
+            _ if self.held.is_empty() => std::str::from_utf8(last.bytes).unwrap_or_default(),
+            _ => {
+                self.held.extend_from_slice(last.bytes);
+                std::str::from_utf8(&self.held).unwrap_or_default()
+            }
         };
-        // It is: the piece was checked.
-        let raw = std::str::from_utf8(whole).unwrap_or_default();
-        if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
+        if last.is_plain || memchr::memchr(b'\\', raw.as_bytes()).is_none() {
             return Some(Ended { text: raw, raw });
         }
         self.decoded.clear();
@@ -107,15 +118,32 @@ impl Text {
 
 impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     /// Within a string that began at or before `at`.
+    #[inline]
     pub(super) fn text(&mut self) -> Result<(), JsonError> {
         let from = self.at;
+        if self.scanner.text.escape == Escape::Outside {
+            match fast::short_run(self.bytes, from) {
+                Ok(end) => {
+                    self.at = end;
+                    if self.bytes.get(end) == Some(&b'"') {
+                        let is_plain = self.scanner.text.held.is_empty();
+                        return self.text_ends(from, is_plain);
+                    }
+                }
+                Err(none_before) => self.at = none_before,
+            }
+        }
+        self.long_text(from)
+    }
+
+    fn long_text(&mut self, from: usize) -> Result<(), JsonError> {
         loop {
             if self.scanner.text.escape == Escape::Outside {
                 self.at = fast::text_run(self.bytes, self.at);
             }
             let Some(&byte) = self.bytes.get(self.at) else { break };
             match self.scanner.text.escape {
-                Escape::Outside if byte == b'"' => return self.text_ends(from),
+                Escape::Outside if byte == b'"' => return self.text_ends(from, false),
                 _ => self.text_byte(byte)?,
             }
             self.at += 1;
@@ -163,17 +191,31 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     }
 
     /// At the closing quote; this piece has the string from `from` on.
-    fn text_ends(&mut self, from: usize) -> Result<(), JsonError> {
-        let last = self.bytes.get(from..self.at).unwrap_or_default();
+    #[inline]
+    fn text_ends(&mut self, from: usize, is_plain: bool) -> Result<(), JsonError> {
+        let (bytes, text) = (self.bytes, self.text);
+        let to = self.at;
         self.at += 1;
-        match self.scanner.text.role {
-            Role::Name => self.scanner.state = State::Colon,
-            Role::ToldName => {
-                self.name_ends(last)?;
+        let role = self.scanner.text.role;
+        if !role.is_told() {
+            if role == Role::Value {
+                self.value_ends(None);
+            } else {
                 self.scanner.state = State::Colon;
             }
-            Role::Value => self.value_ends(None),
-            Role::ToldValue => self.told_text_ends(last),
+            return Ok(());
+        }
+        let known = from.checked_sub(self.text_from).and_then(|start| text.get(start..to - self.text_from));
+        let last = Last { bytes: bytes.get(from..to).unwrap_or_default(), text: known, is_plain };
+        if role == Role::ToldValue {
+            self.told_text_ends(last);
+            return Ok(());
+        }
+        self.name_ends(last)?;
+        self.scanner.state = State::Colon;
+        if bytes.get(self.at) == Some(&b':') {
+            self.at += 1;
+            self.scanner.state = State::Value;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Where values and names begin and end: what of them is told.
 
-use super::pass::{Frame, Leaf, Pass, State};
-use super::text::Role;
+use super::pass::{Leaf, Pass, State};
+use super::text::{Last, Role};
 use super::{Scanner, names::Likeness};
 use crate::json::want::{Tells, Twins, head};
 use crate::json::{Found, JsonError, Kind, Known, Object, Want, What};
@@ -43,7 +43,16 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
                 let names_from = self.scanner.names.len();
                 let next = each.unwrap_or(&Want::NOTHING);
                 let start = self.here();
-                self.scanner.frames.push(Frame { want, object, next, start, seen: 0, names_from, twin_told: false });
+                // One by one: what is written in small parts should not be read in one large one soon after.
+                if let Some(frame) = self.scanner.frames.add() {
+                    frame.want = want;
+                    frame.object = object;
+                    frame.next = next;
+                    frame.start = start;
+                    frame.seen = 0;
+                    frame.names_from = names_from;
+                    frame.twin_told = false;
+                }
             } else {
                 self.begin_leaf(want);
             }
@@ -72,13 +81,15 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
 
     /// A container has ended before `at`.
     pub(super) fn closed(&mut self) {
-        let Scanner { depth, frames, names, .. } = self.scanner;
+        let end = self.end();
+        let Scanner { depth, frames, names, .. } = &mut *self.scanner;
         if frames.len() > *depth {
-            if let Some(frame) = frames.pop() {
+            if let Some(frame) = frames.top() {
+                let (want, start) = (frame.want, frame.start);
                 names.leave(frame.names_from);
-                if frame.want.tells != Tells::Nothing {
-                    let span = frame.start..self.end();
-                    (self.found)(Found { tag: frame.want.tag, span, what: What::End });
+                frames.leave();
+                if want.tells != Tells::Nothing {
+                    (self.found)(Found { tag: want.tag, span: start..end, what: What::End });
                 }
             }
             self.value_is_over();
@@ -106,7 +117,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     }
 
     /// As [`Pass::value_ends`], for a string that is told, of which this piece has the last part.
-    pub(super) fn told_text_ends(&mut self, last: &[u8]) {
+    pub(super) fn told_text_ends(&mut self, last: Last<'_>) {
         let Leaf { want, start, .. } = self.scanner.leaf;
         let span = start..self.end();
         let what = match self.scanner.text.end(last, self.scanner.limits.text) {
@@ -131,7 +142,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     }
 
     /// A name in an object that is interpreted has ended before `at`, of which this piece has the last part.
-    pub(super) fn name_ends(&mut self, last: &[u8]) -> Result<(), JsonError> {
+    pub(super) fn name_ends(&mut self, last: Last<'_>) -> Result<(), JsonError> {
         let end = self.end();
         let Scanner { text, frames, names, limits, .. } = &mut *self.scanner;
         let start = text.start;
@@ -214,8 +225,16 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     }
 
     /// A value that is not inside a skipped one is over.
+    #[inline]
     fn value_is_over(&mut self) {
-        self.scanner.state = if self.scanner.depth == 0 { State::Done } else { State::Comma };
+        if self.scanner.depth == 0 {
+            self.scanner.state = State::Done;
+        } else if self.bytes.get(self.at) == Some(&b',') {
+            self.at += 1;
+            self.scanner.state = if self.in_object() { State::Name } else { State::Value };
+        } else {
+            self.scanner.state = State::Comma;
+        }
     }
 }
 

@@ -69,11 +69,17 @@ fn within(bytes: &[u8], at: usize, mut special: u64) -> Result<usize, usize> {
 #[inline(always)]
 fn escape(bytes: &[u8], at: usize) -> Option<usize> {
     let [b'\\', kind] = *bytes.get(at..)?.first_chunk()? else { return None };
-    match kind {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => unicode(bytes, at),
-        _ => None,
+    if is_simple(kind) {
+        return Some(2);
     }
+    if kind == b'u' { unicode(bytes, at) } else { None }
+}
+
+/// What may stand behind a backslash and is the whole escape with it.
+#[inline(always)]
+const fn is_simple(kind: u8) -> bool {
+    const SIMPLE: u128 = 1 << b'"' | 1 << b'\\' | 1 << b'/' | 1 << b'b' | 1 << b'f' | 1 << b'n' | 1 << b'r' | 1 << b't';
+    kind < 128 && SIMPLE >> kind & 1 == 1
 }
 
 #[inline]
