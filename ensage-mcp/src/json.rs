@@ -190,7 +190,7 @@ pub enum JsonError {
         /// Where.
         offset: u64,
     },
-    /// A byte order mark in front.
+    /// A byte order mark in front; to the scanner, any character there that has its first byte.
     #[error("byte order mark at byte {offset}")]
     Bom {
         /// Where.

@@ -4,6 +4,7 @@
 //! for are handed to `fast`, which only ever goes over what is surely valid, and gives the rest back.
 
 mod fast;
+mod members;
 mod names;
 mod number;
 mod pass;
@@ -216,7 +217,8 @@ impl Scanner {
             return Ok(());
         }
         let end = self.offset;
-        // What may still come behind a number outside of any container is white space.
+        // What may still come behind a number outside of any container is white space; it is no byte of the document.
+        self.leaf.told_to = None;
         let verdict = match self.feed(b" ", &mut found) {
             Ok(Progress::Whole) => Ok(()),
             Ok(Progress::Inside) => Err(JsonError::End { offset: end }),

@@ -8,12 +8,8 @@ use crate::json::{Found, JsonError, Kind, Object, Want, What};
 /// What may come next. One byte: it is written and read all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// A value, or the byte order mark that is refused.
+    /// The first byte: a value, or the byte order mark that is refused.
     Start,
-    /// Its first byte was there.
-    Mark,
-    /// Two of them.
-    Mark2,
     /// A value.
     Value,
     /// The first element of an array, or its end.
@@ -174,11 +170,11 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
                 State::Text => self.text()?,
                 State::Number => self.number(self.at)?,
                 State::Word => self.word()?,
-                State::Start | State::Mark | State::Mark2 => self.start(byte)?,
+                State::Start => self.start(byte)?,
                 _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                State::Name => self.name(byte)?,
+                State::Name => self.names(byte)?,
                 State::NameOrEnd if byte == b'}' => self.close(byte)?,
-                State::NameOrEnd => self.name(byte)?,
+                State::NameOrEnd => self.names(byte)?,
                 State::Colon if byte == b':' => {
                     self.at += 1;
                     self.scanner.state = State::Value;
@@ -211,7 +207,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
             State::NameOrEnd => Prev::OPEN_OBJECT,
             State::Colon => Prev::NAME,
             State::Comma => Prev::VALUE,
-            State::Start | State::Mark | State::Mark2 | State::Text | State::Number | State::Word | State::Done => {
+            State::Start | State::Text | State::Number | State::Word | State::Done => {
                 return false;
             }
         };
@@ -260,17 +256,12 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     }
 
     fn start(&mut self, byte: u8) -> Result<(), JsonError> {
-        self.scanner.state = match (self.scanner.state, byte) {
-            (State::Start, 0xEF) => State::Mark,
-            (State::Mark, 0xBB) => State::Mark2,
-            (State::Mark2, 0xBF) => return Err(JsonError::Bom { offset: 0 }),
-            (State::Mark | State::Mark2, _) => return Err(JsonError::Syntax { offset: 0 }),
-            (_, _) => {
-                self.scanner.state = State::Value;
-                return Ok(());
-            }
-        };
-        self.at += 1;
+        // Of a byte order mark, or of another character that no value begins with: one byte is enough to refuse it, and
+        // more of them may not be there yet.
+        if byte == 0xEF {
+            return Err(JsonError::Bom { offset: 0 });
+        }
+        self.scanner.state = State::Value;
         Ok(())
     }
 
@@ -293,6 +284,14 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
         };
         self.scanner.members_left = left;
         Ok(())
+    }
+
+    /// Where a member's name must begin: reads some members, or this name.
+    fn names(&mut self, byte: u8) -> Result<(), JsonError> {
+        if byte == b'"' && !self.is_skipping() && self.members() {
+            return Ok(());
+        }
+        self.name(byte)
     }
 
     /// Where a member's name must begin.

@@ -193,7 +193,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
     /// At the closing quote; this piece has the string from `from` on.
     #[inline]
     fn text_ends(&mut self, from: usize, is_plain: bool) -> Result<(), JsonError> {
-        let (bytes, text) = (self.bytes, self.text);
+        let bytes = self.bytes;
         let to = self.at;
         self.at += 1;
         let role = self.scanner.text.role;
@@ -205,7 +205,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
             }
             return Ok(());
         }
-        let known = from.checked_sub(self.text_from).and_then(|start| text.get(start..to - self.text_from));
+        let known = self.known_text(from, to);
         let last = Last { bytes: bytes.get(from..to).unwrap_or_default(), text: known, is_plain };
         if role == Role::ToldValue {
             self.told_text_ends(last);

@@ -150,7 +150,7 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
         let Some(object) = frame.object else { return Ok(()) };
         let Some(name) = text.end(last, limits.text) else { return Err(JsonError::Length { offset: start }) };
         let name = name.text;
-        let likeness = if let Some((index, member)) = known(object, name) {
+        let likeness = if let Some((index, member)) = known(object, name.as_bytes()) {
             frame.next = &member.want;
             let bit = 1 << index;
             let before = frame.seen;
@@ -239,10 +239,11 @@ impl<F: FnMut(Found<'_>)> Pass<'_, F> {
 }
 
 /// The member of exactly that name.
-fn known(object: &'static Object, name: &str) -> Option<(usize, &'static Known)> {
-    let head = head(name.as_bytes());
+#[inline]
+pub(super) fn known(object: &'static Object, name: &[u8]) -> Option<(usize, &'static Known)> {
+    let head = head(name);
     object.members.iter().enumerate().find(|(_, member)| {
-        member.head == head && member.name.len() == name.len() && (name.len() <= 8 || member.name == name)
+        member.head == head && member.name.len() == name.len() && (name.len() <= 8 || member.name.as_bytes() == name)
     })
 }
 

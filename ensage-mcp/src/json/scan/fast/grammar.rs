@@ -74,6 +74,13 @@ pub(super) fn skip<I: Isa>(isa: I, bytes: &[u8], mut at: usize, grammar: &mut Gr
                 return (end, Stop::Text(at, role));
             }
             at = end + 1;
+            // Long texts are often the last that a container has.
+            if role == Role::Value {
+                at = grammar.close(bytes, at);
+                if grammar.open == 1 {
+                    return (at, Stop::Closed);
+                }
+            }
         } else if done.length == 0 {
             return (at, Stop::Look);
         }
@@ -84,6 +91,16 @@ pub(super) fn skip<I: Isa>(isa: I, bytes: &[u8], mut at: usize, grammar: &mut Gr
 impl Grammar {
     const fn in_object(&self) -> bool {
         self.open & 1 == 1
+    }
+
+    /// Behind a value: goes over the brackets that close.
+    #[inline(always)]
+    fn close(&mut self, bytes: &[u8], mut at: usize) -> usize {
+        while self.open > 1 && bytes.get(at) == Some(&if self.in_object() { b'}' } else { b']' }) {
+            self.open >>= 1;
+            at += 1;
+        }
+        at
     }
 
     /// A string begins: what it is, if one may be here.

@@ -53,6 +53,22 @@ fn each_kind_of_question_has_its_answer() {
     );
 }
 
+#[test]
+fn no_byte_is_told_that_the_document_does_not_have() {
+    for text in ["\"a", "[1,", "12", "{\"a\":\"b"] {
+        let mut scanner = Scanner::new(&BYTES, ScanLimits::default());
+        let mut told = Vec::new();
+        let mut note = |found: Found<'_>| match found.what {
+            What::Bytes(bytes) => told.extend_from_slice(bytes),
+            What::End => assert_eq!(found.span, 0..text.len() as u64),
+            _ => {}
+        };
+        scanner.feed(text.as_bytes(), &mut note).unwrap();
+        assert_eq!(scanner.finish(&mut note).is_ok(), text == "12");
+        assert_eq!(told, text.as_bytes());
+    }
+}
+
 static STRICT: Want = Want::object(1, &CALL);
 static CALL: Object = Object::new(&[
     Known::unread("jsonrpc"),
