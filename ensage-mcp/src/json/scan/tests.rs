@@ -163,6 +163,24 @@ fn what_parse_reads_is_read_and_nothing_else() {
     assert_eq!(scan(&NOTHING, endless.as_bytes()).1, Err(JsonError::Number { offset: 1 }));
 }
 
+/// Whatever tokens stand next to one another, the fast way takes them for what `parse` takes them for.
+#[test]
+fn every_few_tokens_in_a_long_document() {
+    const TOKENS: [&str; 9] = ["{", "}", "[", "]", ",", ":", "\"a\"", "1", " "];
+    for (before, behind) in [("[0,", ",0]"), ("{\"k\":0,", ",\"l\":0}"), ("[", "]"), ("{", "}"), ("{\"k\":", "}")] {
+        for code in 0..TOKENS.len().pow(4) {
+            let (mut middle, mut rest) = (String::new(), code);
+            while rest > 0 {
+                middle.push_str(TOKENS[rest % TOKENS.len()]);
+                rest /= TOKENS.len();
+            }
+            let text = format!("[{}{before}{middle}{behind},[{}]]", "7,".repeat(9), "8,".repeat(30) + "8");
+            let found = scan(&NOTHING, text.as_bytes()).1;
+            assert_eq!(found, parse(text.as_bytes(), &Limits::default()).map(|_| ()), "{text}");
+        }
+    }
+}
+
 #[test]
 fn c4_c5_bad_text_is_refused_where_it_is() {
     let check = |bytes: &[u8], expected: JsonError| {

@@ -6,7 +6,7 @@ use super::Window;
 
 /// True if each of these runs is surely a number of RFC 8259 section 6 that is finite as an `f64`, or a word of JSON.
 ///
-/// `runs` has the bytes of all of them, each complete, with at least one other byte between two.
+/// `runs` has the bytes of all of them, each complete, with at least one other byte between two and behind the last.
 #[inline(always)]
 pub(super) fn are_good<I: Isa>(isa: I, bytes: &[u8], at: usize, window: &Window<'_>, t: &Tokens, runs: u64) -> bool {
     let (digit, zero) = (t.digit & runs, t.zero & runs);
@@ -30,10 +30,8 @@ pub(super) fn are_good<I: Isa>(isa: I, bytes: &[u8], at: usize, window: &Window<
     let exponent = exponent & !words;
     let mut bad = words << 1 & runs;
     let starts = starts & !words;
-    let ends = runs & !(runs >> 1);
     bad |= runs & !(digit | minus | plus | dot | exponent);
     bad |= starts & !(digit | minus);
-    bad |= ends & !digit;
     bad |= minus & !(starts | exponent << 1);
     bad |= plus & !(exponent << 1);
     bad |= (minus | plus | dot) << 1 & !digit;
