@@ -223,6 +223,8 @@ pub struct End<'a> {
     pub output_tokens: Option<u64>,
     /// Tools that the provider's answer called.
     pub tools_requested: &'a [String],
+    /// Tools that the answer lists and whose definition has characters that people don't see.
+    pub flagged: &'a [String],
     /// Number of reflections of a secret that were replaced.
     pub scrubbed: Option<u64>,
     /// Bytes from the client.
@@ -240,7 +242,7 @@ pub struct End<'a> {
 impl End<'_> {
     /// Whether it has texts that others have made; the rest are numbers, and words of this program.
     pub(crate) const fn is_foreign(&self) -> bool {
-        self.response_model.is_some() || !self.tools_requested.is_empty()
+        self.response_model.is_some() || !self.tools_requested.is_empty() || !self.flagged.is_empty()
     }
 
     pub(crate) fn write(&self, m: &mut Members<'_>) {
@@ -249,6 +251,7 @@ impl End<'_> {
         });
         m.object("gen_ai", |m| self.write_gen_ai(m));
         m.texts("tools_requested", self.tools_requested);
+        m.texts("flagged", self.flagged);
         m.text("reason", self.reason);
         self.write_counts(m);
     }

@@ -1,8 +1,23 @@
-//! What a server sends back to one request: lists without the tools that are not allowed, no request that the
-//! agent may not get, and every other byte as it was sent.
+//! What a server sends back to one request: lists without what is not allowed, no request that the agent may not get,
+//! and every other byte as it was sent.
+//!
+//! An answer is read as it comes. Of a list one element is held at a time, with what lies between it and the one before;
+//! of `initialize` and `server/discover` the capabilities. An answer of at most [`ResponseFilter::HELD_FIRST`] bytes goes
+//! on when it was read to its end, so that one that cannot be read leaves no trace. A longer one is passed on on the way,
+//! and if it then turns out to be none, it breaks off: the brace that closes it, and an event's blank line, go on last,
+//! after the verdict, so no reader takes for whole what was passed on of it.
 
+mod canonical;
+mod clean;
+mod edit;
+mod facts;
+mod greeting;
+mod item;
 mod judge;
 mod list;
+mod plan;
+mod rewrite;
+mod want;
 
 #[cfg(test)]
 mod tests;
@@ -11,10 +26,12 @@ use std::mem;
 
 use crate::Revision;
 use crate::json::JsonError;
-use crate::mcp::{Id, Kind, Message, Method, code, error_reply};
+use crate::mcp::{Id, Kind, Message, Method};
 use crate::sse::{self, Decoder, Part, SseError};
 
+pub use item::{Item, ItemKind};
 use judge::{Judge, Verdict};
+use rewrite::Rewriter;
 
 /// What an answer has to be the answer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +67,8 @@ pub enum FilterError {
     /// Not one JSON value that can be read in one way only.
     #[error("answer is not strict JSON")]
     Json(#[from] JsonError),
-    /// A body or event that is longer than may be held.
-    #[error("answer longer than {limit} bytes")]
+    /// A stretch that must be held is longer than may be: an event, an element of a list, a value.
+    #[error("answer has to be held for more than {limit} bytes")]
     TooLong {
         /// The limit.
         limit: usize,
@@ -65,9 +82,12 @@ pub enum FilterError {
     /// A request or a notification where only an answer may stand: in a JSON body.
     #[error("request or notification in place of an answer")]
     NotAnAnswer,
-    /// A list whose entries can't be told apart.
-    #[error("list of tools cannot be read")]
+    /// A list that is missing, or whose entries can't be told apart.
+    #[error("list cannot be read")]
     List,
+    /// It would have to be replaced, but part of it was passed on.
+    #[error("answer that must be replaced was passed on in part")]
+    TooLate,
 }
 
 impl From<SseError> for FilterError {
@@ -94,10 +114,17 @@ pub struct Summary {
     pub answered: bool,
     /// What went to the agent as the answer is a JSON-RPC error.
     pub error: bool,
-    /// Tools that were listed and are allowed.
-    pub tools_kept: usize,
-    /// Tools that were listed and are not allowed.
-    pub tools_hidden: usize,
+    /// What was listed and is shown.
+    pub kept: usize,
+    /// What was listed and is not shown.
+    pub hidden: usize,
+    /// Names of shown tools whose definition has characters that people don't see: the first
+    /// [`Summary::FLAGGED_MAX`], of at most 128 bytes each.
+    pub flagged: Vec<String>,
+    /// How many those are in all.
+    pub flagged_count: usize,
+    /// Those of them from whose description such characters were taken out.
+    pub stripped: usize,
     /// Requests of the server that were not passed on: the first [`Summary::REFUSED_MAX`] of them.
     pub refused: Vec<RefusedRequest>,
     /// All of them.
@@ -112,15 +139,27 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Flagged tools whose names are kept: a server can list any number.
+    pub const FLAGGED_MAX: usize = 64;
     /// Refused requests that are kept: a server can send any number.
     pub const REFUSED_MAX: usize = 64;
 }
 
+/// What is asked about each message.
+#[derive(Debug)]
+struct Policy<F> {
+    shows: F,
+    server_requests: Vec<Method>,
+}
+
 /// Passes one answer on, without what the agent may not see.
+///
+/// `shows` is asked about each [`Item`] when all of it is there. Of an answer that is then refused, its words count for
+/// nothing: whoever remembers definitions waits for [`ResponseFilter::finish`].
 ///
 /// ```
 /// use ensage_mcp::Revision;
-/// use ensage_mcp::filter::{Ask, ResponseFilter};
+/// use ensage_mcp::filter::{Ask, Item, ItemKind, ResponseFilter};
 /// use ensage_mcp::mcp::{BodyReader, Head};
 ///
 /// let mut reader = BodyReader::new(1 << 20);
@@ -128,45 +167,63 @@ impl Summary {
 /// let head = Head { negotiated: Some(Revision::V2025_11_25), ..Head::default() };
 /// let ask = Ask::from(&reader.finish(&head)?);
 ///
-/// let mut filter = ResponseFilter::json(ask, |tool: &str| tool != "rm", 4 << 20);
+/// let shows = |item: &Item<'_>| item.kind == ItemKind::Tool && item.name != "rm";
+/// let mut filter = ResponseFilter::json(ask, shows, 4 << 20);
 /// let mut out = Vec::new();
 /// filter.feed(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"ls"}, {"name":"rm"}]}}"#, &mut out)?;
 /// let summary = filter.finish(&mut out)?;
 /// assert_eq!(out, br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"ls"}]}}"#);
-/// assert_eq!(summary.tools_hidden, 1);
+/// assert_eq!(summary.hidden, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct ResponseFilter<F = Box<dyn Fn(&str) -> bool + Send + Sync>> {
+pub struct ResponseFilter<F = Box<dyn FnMut(&Item<'_>) -> bool + Send + Sync>> {
     judge: Judge<F>,
     form: Form,
 }
 
 #[derive(Debug)]
 enum Form {
-    /// `application/json`: at most `limit` bytes, passed on when all are there.
-    Json { held: Vec<u8>, limit: usize },
+    /// `application/json`
+    Json { rewriter: Box<Rewriter>, passing: Passing },
     /// `text/event-stream`
-    Sse(Decoder),
+    Sse { decoder: Decoder, buffer: Vec<u8>, limit: usize },
     /// Given up.
     Failed(FilterError),
 }
 
-impl<F: Fn(&str) -> bool> ResponseFilter<F> {
-    /// For an answer of type `application/json` of at most `hold` bytes; `allow` tells which tools are listed.
-    pub fn json(ask: Ask, allow: F, hold: usize) -> Self {
-        Self { judge: Judge::new(ask, allow), form: Form::Json { held: Vec::new(), limit: hold } }
+/// How far a JSON answer is.
+#[derive(Debug)]
+enum Passing {
+    /// Nothing of it has gone on; this can, once it is over or longer than `most`.
+    Held { ready: Vec<u8>, most: u64 },
+    /// It goes on as it comes.
+    Begun,
+}
+
+impl<F: FnMut(&Item<'_>) -> bool> ResponseFilter<F> {
+    /// Bytes of a JSON answer that are held for a verdict on the whole: real lists of tools have up to 150 KiB.
+    pub const HELD_FIRST: usize = 256 << 10;
+
+    /// For an answer of type `application/json` of which at most `hold` bytes must be held at a time; `shows` tells
+    /// what of it is listed.
+    pub fn json(ask: Ask, shows: F, hold: usize) -> Self {
+        let rewriter = Box::new(Rewriter::new(&ask, hold));
+        let most = u64::try_from(hold.min(Self::HELD_FIRST)).unwrap_or(u64::MAX);
+        let passing = Passing::Held { ready: Vec::new(), most };
+        Self { judge: Judge::new(ask, shows), form: Form::Json { rewriter, passing } }
     }
 
     /// For an answer of type `text/event-stream` with events of at most `hold` bytes; any number of them.
-    pub fn sse(ask: Ask, allow: F, hold: usize) -> Self {
-        Self { judge: Judge::new(ask, allow), form: Form::Sse(Decoder::new(sse::Limits::new(hold))) }
+    pub fn sse(ask: Ask, shows: F, hold: usize) -> Self {
+        let decoder = Decoder::new(sse::Limits::new(hold));
+        Self { judge: Judge::new(ask, shows), form: Form::Sse { decoder, buffer: Vec::new(), limit: hold } }
     }
 
     /// What the server may ask of the agent, beside `ping`; nothing without this call.
     #[must_use]
     pub fn with_server_requests(mut self, allowed: impl IntoIterator<Item = Method>) -> Self {
-        self.judge.server_requests = allowed.into_iter().collect();
+        self.judge.policy.server_requests = allowed.into_iter().collect();
         self
     }
 
@@ -175,23 +232,35 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
         &self.judge.seen
     }
 
+    /// True while nothing goes on: the answer may still be refused as a whole.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.form, Form::Json { passing: Passing::Held { .. }, .. })
+    }
+
+    /// How many bytes are held.
+    pub fn held(&self) -> usize {
+        match &self.form {
+            Form::Json { rewriter, passing: Passing::Held { ready, .. } } => rewriter.held() + ready.len(),
+            Form::Json { rewriter, passing: Passing::Begun } => rewriter.held(),
+            Form::Sse { decoder, .. } => decoder.unterminated().len(),
+            Form::Failed(_) => 0,
+        }
+    }
+
     /// Takes the next bytes of the answer and appends what can go on: byte for byte, but that events which a
     /// lax reader could read in another way than the standard's are written anew ([`sse::Event::write`]).
     ///
     /// # Errors
-    /// A [`FilterError`], and then for ever. What is in `out` may still be sent; in a stream that is an error
-    /// for the request, if it had no answer yet.
+    /// A [`FilterError`], and then for ever. What is in `out` may still be sent, and the body must then break off; in a
+    /// stream it ends with an error for the request, if that had no answer yet.
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), FilterError> {
         let Self { judge, form } = self;
         let result = match form {
-            Form::Json { held, limit } if chunk.len() > limit.saturating_sub(held.len()) => {
-                Err(FilterError::TooLong { limit: *limit })
+            Form::Json { rewriter, passing: Passing::Begun } => rewriter.feed(chunk, &mut judge.policy, out),
+            Form::Json { rewriter, passing: passing @ Passing::Held { .. } } => {
+                hold(rewriter, passing, judge, chunk, out)
             }
-            Form::Json { held, .. } => {
-                held.extend_from_slice(chunk);
-                Ok(())
-            }
-            Form::Sse(decoder) => feed_events(judge, decoder, chunk, out),
+            Form::Sse { decoder, buffer, limit } => feed_events(judge, decoder, buffer, *limit, chunk, out),
             Form::Failed(error) => Err(*error),
         };
         if let Err(error) = result {
@@ -204,26 +273,53 @@ impl<F: Fn(&str) -> bool> ResponseFilter<F> {
     /// out, as the standard says.
     ///
     /// # Errors
-    /// A [`FilterError`]; of a JSON body nothing has gone on then.
+    /// A [`FilterError`]; nothing is appended then.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Summary, FilterError> {
         match mem::replace(&mut self.form, Form::Failed(FilterError::NotAMessage)) {
             // An accepted notification is answered without a body.
-            Form::Json { held, .. } if held.is_empty() => {}
-            Form::Json { held, .. } => match self.judge.body(&held)? {
-                Verdict::Pass => out.extend_from_slice(&held),
-                Verdict::Replace(other) => out.extend_from_slice(&other),
-                Verdict::Remove => return Err(FilterError::NotAnAnswer),
-            },
-            Form::Sse(_) => {}
+            Form::Json { rewriter, .. } if rewriter.offset() == 0 => {}
+            Form::Json { mut rewriter, passing } => {
+                let (begun, mut rest) = match passing {
+                    Passing::Held { ready, .. } => (false, ready),
+                    Passing::Begun => (true, Vec::new()),
+                };
+                let received = rewriter.finish(&mut self.judge.policy, &mut rest)?;
+                match self.judge.body(&mut rewriter, received)? {
+                    Verdict::Pass => out.append(&mut rest),
+                    Verdict::Replace(_) if begun => return Err(FilterError::TooLate),
+                    Verdict::Replace(mut other) => out.append(&mut other),
+                    Verdict::Remove => return Err(FilterError::NotAnAnswer),
+                }
+            }
+            Form::Sse { .. } => {}
             Form::Failed(error) => return Err(error),
         }
         Ok(self.judge.seen)
     }
 }
 
-fn feed_events<F: Fn(&str) -> bool>(
+/// Takes bytes of an answer of which nothing has gone on.
+fn hold<F: FnMut(&Item<'_>) -> bool>(
+    rewriter: &mut Rewriter,
+    passing: &mut Passing,
+    judge: &mut Judge<F>,
+    chunk: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), FilterError> {
+    let Passing::Held { ready, most } = passing else { return Ok(()) };
+    rewriter.feed(chunk, &mut judge.policy, ready)?;
+    if rewriter.offset() > *most {
+        out.append(ready);
+        *passing = Passing::Begun;
+    }
+    Ok(())
+}
+
+fn feed_events<F: FnMut(&Item<'_>) -> bool>(
     judge: &mut Judge<F>,
     decoder: &mut Decoder,
+    buffer: &mut Vec<u8>,
+    limit: usize,
     chunk: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), FilterError> {
@@ -240,24 +336,21 @@ fn feed_events<F: Fn(&str) -> bool>(
                 return Err(error);
             }
         };
-        let verdict = match (event.part, event.data) {
+        match (event.part, event.data) {
             // What it belongs to was written with it, or left out.
-            (Part::Tail, _) => Verdict::Remove,
-            (Part::Whole, None) => Verdict::Pass,
+            (Part::Tail, _) => {}
+            (Part::Whole, None) => event.write(out),
             // The event that primes a legacy stream has empty data (2025-11-25, transports).
-            (Part::Whole, Some(data)) if data.trim_ascii().is_empty() => Verdict::Pass,
-            (Part::Whole, Some(data)) => judge.event(data),
-        };
-        match verdict {
-            Verdict::Pass => event.write(out),
-            Verdict::Replace(data) => event.write_with_data(&data, out),
-            Verdict::Remove => {}
+            (Part::Whole, Some(data)) if data.trim_ascii().is_empty() => event.write(out),
+            (Part::Whole, Some(data)) => {
+                buffer.clear();
+                match judge.event(data, limit, buffer) {
+                    Verdict::Pass if *buffer == data => event.write(out),
+                    Verdict::Pass => event.write_with_data(buffer, out),
+                    Verdict::Replace(data) => event.write_with_data(&data, out),
+                    Verdict::Remove => {}
+                }
+            }
         }
     }
-}
-
-/// The error that stands for an answer which cannot go to the agent.
-fn stand_in(id: &Id, code: i64, message: &str) -> Vec<u8> {
-    debug_assert!(code == code::INTERNAL_ERROR || code == code::METHOD_NOT_FOUND);
-    error_reply(Some(id), code, message, None)
 }

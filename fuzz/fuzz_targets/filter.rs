@@ -2,7 +2,7 @@
 #![no_main]
 
 use ensage_mcp::Revision;
-use ensage_mcp::filter::{Ask, FilterError, ResponseFilter, Summary};
+use ensage_mcp::filter::{Ask, FilterError, Item, ResponseFilter, Summary};
 use ensage_mcp::mcp::{BodyReader, Head};
 use ensage_mcp::sse::{Decoder, Limits};
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn run(answer: &[u8], size: usize, form: u8) -> (Vec<u8>, Result<Summary, FilterError>) {
-    let hidden = |tool: &str| tool != "cron";
+    let hidden = |item: &Item<'_>| item.name != "cron";
     let mut filter = if form % 2 == 0 {
         ResponseFilter::json(ask(), hidden, 1 << 20)
     } else {

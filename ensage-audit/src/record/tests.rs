@@ -117,6 +117,7 @@ fn the_close_has_what_is_known_then() {
         response_model: Some("m"),
         input_tokens: Some(5),
         output_tokens: Some(6),
+        flagged: &["t".to_owned()],
         scrubbed: Some(1),
         bytes_up: 10,
         bytes_down: 20,
@@ -128,7 +129,7 @@ fn the_close_has_what_is_known_then() {
         "time": "T", "kind": "end", "id": id(9).to_string(), "severity": "info",
         "http": {"response": {"status_code": 200}},
         "gen_ai": {"response": {"model": "m"}, "usage": {"input_tokens": 5, "output_tokens": 6}},
-        "scrubbed": 1, "bytes": {"up": 10, "down": 20}, "duration_ms": 1.234, "outcome": "complete",
+        "flagged": ["t"], "scrubbed": 1, "bytes": {"up": 10, "down": 20}, "duration_ms": 1.234, "outcome": "complete",
     });
     assert_eq!(body(&Draft::end(id(9), "info", &end)), want);
 }

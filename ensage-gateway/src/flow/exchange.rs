@@ -100,6 +100,8 @@ pub(super) struct Facts {
     pub(super) up: u64,
     pub(super) down: u64,
     pub(super) scrubbed: u64,
+    /// Listed tools with characters that people don't see.
+    pub(super) flagged: Vec<String>,
     pub(super) seen: Option<Box<llm::anthropic::Seen>>,
 }
 
@@ -371,9 +373,9 @@ impl Exchange {
     }
 
     /// Takes the filter for the answer; without one nothing is listed.
-    pub(crate) fn tool_filter(&mut self) -> Allow {
+    pub(crate) fn list_filter(&mut self) -> Allow {
         match self.tools.take() {
-            Some(tools) => Box::new(move |name| tools.shows(name)),
+            Some(tools) => Box::new(move |item| tools.lists(item.kind, item.name)),
             None => Box::new(|_| false),
         }
     }

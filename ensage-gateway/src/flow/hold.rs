@@ -48,6 +48,11 @@ impl Share {
         }
     }
 
+    /// How many of `all` bytes there is no room for yet.
+    pub(crate) fn beyond(&self, all: usize) -> usize {
+        usize::try_from((all as u64).saturating_sub(self.bytes)).unwrap_or(usize::MAX)
+    }
+
     /// Room for `more` bytes at once; false if there is none.
     pub(crate) fn grow(&mut self, more: usize) -> bool {
         let Some(missing) = self.count(more) else { return false };

@@ -14,7 +14,7 @@ use super::body::Cut;
 use super::exchange::{Exchange, State};
 use super::forward::Loan;
 use super::reply::Stop;
-use super::respond::Stages;
+use super::respond::{Stages, Watched};
 use crate::metrics::Decision;
 use crate::session::Life;
 
@@ -278,6 +278,7 @@ impl Exchange {
             input_tokens: seen.and_then(|s| s.usage.input_total()),
             output_tokens: seen.and_then(|s| s.usage.output_total()),
             tools_requested: seen.map_or(&[], |s| &s.tools_requested),
+            flagged: &f.flagged,
             scrubbed: (f.scrubbed > 0).then_some(f.scrubbed),
             bytes_up: f.up.max(self.up.bytes.get()),
             bytes_down: f.down.max(self.up.unseen.get()),
@@ -361,9 +362,10 @@ impl EndGuard {
     }
 
     fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {
-        let (scrubbed, seen) = stages.summary();
+        let Watched { scrubbed, seen, flagged } = stages.summary();
         self.x.scrubbed(scrubbed);
         self.x.facts.seen = seen.map(Box::new);
+        self.x.facts.flagged = flagged;
         self.x.end_record("complete", None)
     }
 }

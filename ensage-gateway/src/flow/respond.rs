@@ -30,7 +30,7 @@ use crate::h1::{Incoming, is_bodyless, tell_length};
 use crate::upstream::Fault;
 
 use stages::Filter;
-pub(crate) use stages::{Allow, Stages};
+pub(crate) use stages::{Allow, Stages, Watched};
 
 /// How the answer to a request must be read.
 pub(crate) enum Expected {
@@ -122,6 +122,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         scrub: scrub.scrubber(),
         mcp: x.mcp_room(),
         buffer: Vec::new(),
+        flagged: Vec::new(),
     };
     if let Some(scrubber) = &mut stages.scrub {
         scrubber.scrub_headers(&mut head.headers);
@@ -132,32 +133,35 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
-    let wait = match stages.held {
-        Some(_) => Wait::ForAll(x.policy().limits.upstream_head_timeout),
-        None if is_short(&body) => Wait::ForAll(SHORT_WAIT),
-        None => Wait::ForNothing,
+    let undecided = stages.is_undecided();
+    let wait = if undecided {
+        Wait::Verdict(x.policy().limits.upstream_head_timeout)
+    } else if is_short(&body) {
+        Wait::All(SHORT_WAIT)
+    } else {
+        Wait::Nothing
     };
     let mut first = First::default();
     let taken = match wait {
-        Wait::ForNothing => Some(at_once(&mut body, &mut stages, &mut first, wait).await),
-        Wait::ForAll(most) => {
+        Wait::Nothing => Some(at_once(&mut body, &mut stages, &mut first, wait).await),
+        Wait::Verdict(most) | Wait::All(most) => {
             let taking = pin!(at_once(&mut body, &mut stages, &mut first, wait));
             conn.patience.until(Instant::now() + most, taking).await
         }
     };
-    if stages.held.is_some() {
+    if undecided {
         x.takes_over();
     }
     let ended = match taken {
         Some(taken) => taken.map_err(|failed| failed.told(&loan))?,
-        None if stages.held.is_some() => return Err(Fault::Timeout.into()),
+        None if stages.is_undecided() => return Err(Fault::Timeout.into()),
         None => false,
     };
     if !stages.keep_length() {
         head.headers.remove(header::CONTENT_LENGTH);
     }
     // A request that is still under way is watched until it is out, and so its exchange must live.
-    if !ended || (stages.held.is_none() && !loan.is_out()) {
+    if !ended || (!stages.is_undecided() && !loan.is_out()) {
         let left = length.filter(|_| stages.keep_length());
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } }));
     }
@@ -187,18 +191,24 @@ fn is_short(body: &Incoming) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
     /// What is not here yet comes behind it.
-    ForNothing,
+    Nothing,
+    /// As much of the body as the filter needs, so long at most.
+    Verdict(Duration),
     /// All of the body, so long at most.
-    ForAll(Duration),
+    All(Duration),
 }
 
 /// What came together with the head, through the stages into `first`; true if that is all. A short answer usually did:
-/// taken whole it keeps its length and needs one write to the log. What is held whole is waited for to its end: whether
-/// its head may go out is known there only.
+/// taken whole it keeps its length and needs one write to the log. What the filter holds is waited for, to its end or
+/// until it lets the first bytes go: whether the head may go out is known there only.
 async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wait: Wait) -> Result<bool, Failed> {
-    let (held, waits) = (stages.held.is_some(), wait != Wait::ForNothing);
     let mut seen = 0;
-    while (held || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
+    while (stages.is_undecided() || seen < AT_ONCE_BYTES_MAX) && !body.is_end_stream() {
+        let waits = match wait {
+            Wait::Nothing => false,
+            Wait::Verdict(_) => stages.is_undecided(),
+            Wait::All(_) => true,
+        };
         let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
             Poll::Pending if waits => Poll::Pending,
@@ -212,15 +222,15 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wa
             Some(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
                     seen += data.len();
-                    if let Some(held) = &mut stages.held
-                        && !held.grow_in_time(data.len()).await
+                    if let Some((held, more)) = stages.room_for(data.len())
+                        && !held.grow_in_time(more).await
                     {
                         return Err(Failed::NoRoom);
                     }
                     stages.feed(data, &mut first.data).map_err(Failed::Broken)?;
                 }
                 // What is held goes out with a length, and HTTP/1 has no place for trailers then.
-                Err(_) if held => return Ok(true),
+                Err(_) if stages.is_undecided() => return Ok(true),
                 Err(frame) => {
                     first.trailers = frame.into_trailers().ok();
                     return Ok(false);
@@ -309,7 +319,7 @@ fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Res
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };
     let hold = usize::try_from(x.policy().limits.body_hold).unwrap_or(usize::MAX);
-    let allow: Allow = x.tool_filter();
+    let allow: Allow = x.list_filter();
     Ok(match framing {
         Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),
         Some(Framing::Sse) => Some(Box::new(ResponseFilter::sse(ask, allow, hold))),

@@ -1,13 +1,15 @@
-//! One message of a server: pass it, change it, leave it out.
+//! What becomes of one message of a server: it passes, is changed, or is left out.
 
-use super::{Ask, FilterError, RefusedRequest, Summary, list, stand_in};
-use crate::json::{self, Interpreted, JsonError, Limits, Node};
-use crate::mcp::{Id, Method, Sender, code};
+use super::facts::Received;
+use super::rewrite::Rewriter;
+use super::{Ask, FilterError, Item, Policy, RefusedRequest, Summary};
+use crate::json::{self, JsonError, Limits, Node};
+use crate::mcp::{Id, Method, Sender, code, error_reply};
 
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Byte for byte.
+    /// As the rewriter wrote it.
     Pass,
     /// This instead.
     Replace(Vec<u8>),
@@ -17,39 +19,36 @@ pub(super) enum Verdict {
 
 #[derive(Debug)]
 pub(super) struct Judge<F> {
-    ask: Ask,
-    allow: F,
-    pub(super) server_requests: Vec<Method>,
+    pub(super) ask: Ask,
+    pub(super) policy: Policy<F>,
     pub(super) seen: Summary,
 }
 
-/// Error with `data.elicitations` of 2025-11-25: a request of the server in the form of an answer.
-const URL_ELICITATION_REQUIRED: &str = "-32042";
-
-impl<F: Fn(&str) -> bool> Judge<F> {
-    pub(super) fn new(ask: Ask, allow: F) -> Self {
-        Self { ask, allow, server_requests: Vec::new(), seen: Summary::default() }
+impl<F: FnMut(&Item<'_>) -> bool> Judge<F> {
+    pub(super) fn new(ask: Ask, shows: F) -> Self {
+        Self { ask, policy: Policy { shows, server_requests: Vec::new() }, seen: Summary::default() }
     }
 
-    /// A whole JSON body, which is an answer and nothing else.
-    pub(super) fn body(&mut self, bytes: &[u8]) -> Result<Verdict, FilterError> {
-        let document = json::parse(bytes, &Limits::default())?;
-        match Received::read(&document, bytes)? {
-            Received::Request { .. } | Received::Notification => Err(FilterError::NotAnAnswer),
+    /// A JSON body, which is an answer and nothing else.
+    pub(super) fn body(&mut self, rewriter: &mut Rewriter, received: Received) -> Result<Verdict, FilterError> {
+        match received {
+            Received::Request { .. } | Received::Notification(_) => Err(FilterError::NotAnAnswer),
             // A server that could not read the request, or does not know the session, can't name its id.
-            Received::Answer { id: None, answer: Answer::Error(_) } => {
+            Received::Error { id: None } => {
                 self.seen.error = true;
                 Ok(Verdict::Pass)
             }
-            Received::Answer { id, answer } if id.is_some() && id == self.ask.id => self.answer(&answer, bytes),
-            Received::Answer { .. } => Err(FilterError::WrongId),
+            Received::Result { id } if id.is_some() && id == self.ask.id => Ok(self.result(rewriter)),
+            Received::Error { id } if id == self.ask.id => Ok(self.error(rewriter)),
+            Received::Result { .. } | Received::Error { .. } => Err(FilterError::WrongId),
         }
     }
 
-    /// The data of one event of a stream.
-    pub(super) fn event(&mut self, data: &[u8]) -> Verdict {
-        match self.try_event(data) {
-            Ok(Verdict::Remove) => Verdict::Remove,
+    /// The data of one event of a stream; `out` gets what of it passes.
+    pub(super) fn event(&mut self, data: &[u8], limit: usize, out: &mut Vec<u8>) -> Verdict {
+        let mut rewriter = Rewriter::new(&self.ask, limit);
+        let received = rewriter.whole(data, &mut self.policy, out);
+        match received.and_then(|received| self.streamed(&mut rewriter, received, data)) {
             Ok(verdict) => verdict,
             Err(error) => match self.stand_in(error) {
                 Some(reply) => Verdict::Replace(reply),
@@ -61,25 +60,27 @@ impl<F: Fn(&str) -> bool> Judge<F> {
         }
     }
 
-    fn try_event(&mut self, data: &[u8]) -> Result<Verdict, FilterError> {
-        let document = json::parse(data, &Limits::default())?;
-        match Received::read(&document, data)? {
-            Received::Notification => Ok(Verdict::Pass),
+    /// One whole message of a stream.
+    fn streamed(&mut self, rewriter: &mut Rewriter, received: Received, data: &[u8]) -> Result<Verdict, FilterError> {
+        match received {
+            Received::Notification(Method::NotificationsTasks) => Ok(self.task(data)),
+            Received::Notification(_) => Ok(Verdict::Pass),
             Received::Request { id, method } => {
                 let sent = method.is_sent_by(Sender::Server, self.ask.revision);
-                if sent && (method == Method::Ping || self.server_requests.contains(&method)) {
+                if sent && (method == Method::Ping || self.policy.server_requests.contains(&method)) {
                     return Ok(Verdict::Pass);
                 }
                 self.refuse(method, Some(id));
                 Ok(Verdict::Remove)
             }
-            Received::Answer { id, answer } => {
-                if self.seen.answered || id.is_none() || id != self.ask.id {
-                    self.seen.dropped += 1;
-                    return Ok(Verdict::Remove);
-                }
-                self.answer(&answer, data)
+            Received::Result { id } | Received::Error { id }
+                if self.seen.answered || id.is_none() || id != self.ask.id =>
+            {
+                self.seen.dropped += 1;
+                Ok(Verdict::Remove)
             }
+            Received::Result { .. } => Ok(self.result(rewriter)),
+            Received::Error { .. } => Ok(self.error(rewriter)),
         }
     }
 
@@ -92,60 +93,38 @@ impl<F: Fn(&str) -> bool> Judge<F> {
         let id = self.ask.id.as_ref()?;
         self.seen.answered = true;
         self.seen.error = true;
-        Some(stand_in(id, code::INTERNAL_ERROR, "The server's answer cannot be read."))
+        Some(error_reply(Some(id), code::INTERNAL_ERROR, "The server's answer cannot be read.", None))
     }
 
-    /// The answer to the request that was asked.
-    fn answer(&mut self, answer: &Answer<'_, '_>, bytes: &[u8]) -> Result<Verdict, FilterError> {
-        let verdict = match answer {
-            Answer::Error(error) => {
-                let elicits = error.get("code").and_then(Node::as_number) == Some(URL_ELICITATION_REQUIRED);
-                if elicits && !self.server_requests.contains(&Method::ElicitationCreate) {
-                    self.refuse_inside(Method::ElicitationCreate)
-                } else {
-                    self.seen.error = true;
-                    Verdict::Pass
-                }
+    /// A notification that has a whole task: like an answer, but it can only be left out.
+    fn task(&mut self, data: &[u8]) -> Verdict {
+        match self.policy.refused_in_task(data) {
+            Ok(None) => return Verdict::Pass,
+            Ok(Some(method)) => self.refuse(method, None),
+            Err(error) => {
+                self.seen.unreadable.get_or_insert(error);
+                self.seen.dropped += 1;
             }
-            Answer::Result(result) => self.result(result, bytes)?,
-        };
+        }
+        Verdict::Remove
+    }
+
+    fn error(&mut self, rewriter: &mut Rewriter) -> Verdict {
         self.seen.answered = true;
-        Ok(verdict)
-    }
-
-    fn result(&mut self, result: &Interpreted<'_, '_>, bytes: &[u8]) -> Result<Verdict, FilterError> {
-        let refused = self.disallowed_input(result)?;
-        if let Some(method) = refused {
-            return Ok(self.refuse_inside(method));
-        }
-        if self.ask.method == Method::Initialize {
-            self.seen.protocol_version = result.get("protocolVersion").and_then(Node::as_str).map(str::to_owned);
-        }
-        if self.ask.method != Method::ToolsList || is_input_required(result) {
-            return Ok(Verdict::Pass);
-        }
-        let tools = list::Tools::read(result, &self.allow)?;
-        self.seen.tools_kept += tools.kept;
-        self.seen.tools_hidden += tools.hidden;
-        let scope = self.ask.revision.is_modern().then(|| result.get("cacheScope")).flatten();
-        Ok(match tools.without_hidden(scope, bytes) {
-            Some(other) => Verdict::Replace(other),
+        self.seen.error = true;
+        match rewriter.plan.facts.refused.take() {
+            Some(method) => self.refuse_inside(method),
             None => Verdict::Pass,
-        })
+        }
     }
 
-    /// The first request in `inputRequests` (MRTR of 2026-07-28) that the agent may not get.
-    fn disallowed_input(&self, result: &Interpreted<'_, '_>) -> Result<Option<Method>, FilterError> {
-        let Some(requests) = result.get("inputRequests") else { return Ok(None) };
-        for request in requests.interpreted(&[])?.members() {
-            let members = request.node.interpreted(&["method", "params"])?;
-            let method = members.get("method").and_then(Node::as_str).ok_or(FilterError::NotAMessage)?;
-            let method = Method::parse(method);
-            if !self.server_requests.contains(&method) {
-                return Ok(Some(method));
-            }
+    fn result(&mut self, rewriter: &mut Rewriter) -> Verdict {
+        self.seen.answered = true;
+        if let Some(method) = rewriter.plan.facts.refused.take() {
+            return self.refuse_inside(method);
         }
-        Ok(None)
+        rewriter.plan.facts.tell(&mut self.seen);
+        Verdict::Pass
     }
 
     /// A stripped request would only be asked again: the whole answer becomes an error.
@@ -155,7 +134,7 @@ impl<F: Fn(&str) -> bool> Judge<F> {
         match &self.ask.id {
             Some(id) => {
                 let message = "The server asks for something that this agent's policy does not let it ask for.";
-                Verdict::Replace(stand_in(id, code::METHOD_NOT_FOUND, message))
+                Verdict::Replace(error_reply(Some(id), code::METHOD_NOT_FOUND, message, None))
             }
             None => Verdict::Remove,
         }
@@ -169,77 +148,51 @@ impl<F: Fn(&str) -> bool> Judge<F> {
     }
 }
 
-fn is_input_required(result: &Interpreted<'_, '_>) -> bool {
-    result.get("tools").is_none() && result.get("resultType").and_then(Node::as_str) == Some("input_required")
-}
+/// Error with `data.elicitations` of 2025-11-25: a request of the server in the form of an answer.
+const URL_ELICITATION_REQUIRED: f64 = -32042.0;
 
-/// A message of a server.
-enum Received<'n, 'a> {
-    Request { id: Id, method: Method },
-    Notification,
-    Answer { id: Option<Id>, answer: Answer<'n, 'a> },
-}
-
-enum Answer<'n, 'a> {
-    Result(Interpreted<'n, 'a>),
-    Error(Interpreted<'n, 'a>),
-}
-
-impl<'n, 'a> Received<'n, 'a> {
-    fn read(document: &'n Node<'a>, bytes: &[u8]) -> Result<Self, FilterError> {
-        let members = document.interpreted(&["jsonrpc", "id", "method", "params", "result", "error"]);
-        let members = members.map_err(object_needed)?;
-        if members.get("jsonrpc").and_then(Node::as_str) != Some("2.0") {
-            return Err(FilterError::NotAMessage);
+impl<F> Policy<F> {
+    /// The first request in `inputRequests` (MRTR of 2026-07-28) that the agent may not get.
+    pub(super) fn refused_input(&self, inputs: &Node<'_>) -> Result<Option<Method>, FilterError> {
+        for request in inputs.interpreted(&[]).map_err(object_needed)?.members() {
+            let members = request.node.interpreted(&["method", "params"]).map_err(object_needed)?;
+            let method = members.get("method").and_then(Node::as_str).ok_or(FilterError::NotAMessage)?;
+            let method = Method::parse(method);
+            if !self.server_requests.contains(&method) {
+                return Ok(Some(method));
+            }
         }
-        let id = match members.get("id") {
-            None => None,
-            Some(node) if node.is_null() => None,
-            Some(node) => Some(Id::read(node, bytes).ok_or(FilterError::NotAMessage)?),
+        Ok(None)
+    }
+
+    /// The method of a request in the form of this error, if the agent may not get it.
+    pub(super) fn refused_elicitation(&self, error: &Node<'_>) -> Result<Option<Method>, FilterError> {
+        let members = error.interpreted(&["code", "message", "data"]).map_err(object_needed)?;
+        let code = members.get("code").and_then(|code| code.as_number()?.parse::<f64>().ok());
+        let refused =
+            code == Some(URL_ELICITATION_REQUIRED) && !self.server_requests.contains(&Method::ElicitationCreate);
+        Ok(refused.then_some(Method::ElicitationCreate))
+    }
+
+    /// The same of what a task in `params` asks, or what it has given.
+    fn refused_in_task(&self, message: &[u8]) -> Result<Option<Method>, FilterError> {
+        let message = json::parse(message, &Limits::default())?;
+        let Some(task) = message.get("params") else { return Ok(None) };
+        let task = task.interpreted(&["inputRequests", "result"]).map_err(object_needed)?;
+        let of_result = match task.get("result") {
+            Some(result) if result.as_object().is_some() => {
+                result.interpreted(&["inputRequests"])?.get("inputRequests")
+            }
+            Some(_) | None => None,
         };
-        match (members.get("method"), members.get("result"), members.get("error")) {
-            (Some(method), None, None) => {
-                let method = Method::parse(method.as_str().ok_or(FilterError::NotAMessage)?);
-                match (id, members.get("id")) {
-                    (Some(id), _) => Ok(Self::Request { id, method }),
-                    (None, None) => Ok(Self::Notification),
-                    (None, Some(_)) => Err(FilterError::NotAMessage),
-                }
+        for inputs in [task.get("inputRequests"), of_result].into_iter().flatten() {
+            if let Some(method) = self.refused_input(inputs)? {
+                return Ok(Some(method));
             }
-            (None, Some(result), None) => {
-                let result = result.interpreted(&KNOWN_RESULT).map_err(object_needed)?;
-                Ok(Self::Answer { id, answer: Answer::Result(result) })
-            }
-            (None, None, Some(error)) => {
-                let error = error.interpreted(&["code", "message", "data"]).map_err(object_needed)?;
-                Ok(Self::Answer { id, answer: Answer::Error(error) })
-            }
-            (_, _, _) => Err(FilterError::NotAMessage),
         }
+        Ok(None)
     }
 }
-
-/// What a client reads in some result, and may decide something.
-const KNOWN_RESULT: [&str; 18] = [
-    "_meta",
-    "cacheScope",
-    "capabilities",
-    "content",
-    "contents",
-    "inputRequests",
-    "instructions",
-    "isError",
-    "nextCursor",
-    "prompts",
-    "protocolVersion",
-    "requestState",
-    "resources",
-    "resultType",
-    "structuredContent",
-    "task",
-    "tools",
-    "ttlMs",
-];
 
 fn object_needed(error: JsonError) -> FilterError {
     match error {

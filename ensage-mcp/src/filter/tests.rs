@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::mcp::{BodyReader, Field, Head};
 
+mod kinds;
+mod long;
 mod random;
 
 const HOLD: usize = 1 << 16;
@@ -14,11 +16,12 @@ fn ask(method: &str, revision: Revision) -> Ask {
     let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
     let meta = if revision.is_modern() { meta } else { "{}" };
     let mut reader = BodyReader::new(1 << 10);
-    let members = r#""name":"t","uri":"u:","protocolVersion":"2025-11-25","notifications":{}"#;
+    let members = r#""name":"t","uri":"t","taskId":"t","protocolVersion":"2025-11-25","notifications":{}"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{{{members},"_meta":{meta}}}}}"#);
     let _ = reader.feed(body.as_bytes());
     let head = if revision.is_modern() {
-        let name = if method == "tools/call" { Field::One("t") } else { Field::Absent };
+        let named = ["tools/call", "resources/read", "tasks/get"].contains(&method);
+        let name = if named { Field::One("t") } else { Field::Absent };
         Head { protocol_version: Field::One("2026-07-28"), method: Field::One(method), name, ..Head::default() }
     } else {
         Head { negotiated: (method != "initialize").then_some(revision), ..Head::default() }
@@ -34,13 +37,13 @@ fn modern(method: &str) -> Ask {
     ask(method, Revision::V2026_07_28)
 }
 
-fn not_cron(tool: &str) -> bool {
-    tool != "cron"
+fn not_cron(item: &Item<'_>) -> bool {
+    item.name != "cron"
 }
 
 type Answered = (String, Result<Summary, FilterError>);
 
-fn run(mut filter: ResponseFilter<impl Fn(&str) -> bool>, chunks: &[&[u8]]) -> Answered {
+fn run(mut filter: ResponseFilter<impl FnMut(&Item<'_>) -> bool>, chunks: &[&[u8]]) -> Answered {
     let mut out = Vec::new();
     for chunk in chunks {
         if let Err(error) = filter.feed(chunk, &mut out) {
@@ -73,7 +76,7 @@ fn d2_hidden_tools_are_cut_out_and_nothing_else_changes() {
     let check = |before: &str, after: &str, hidden: usize| {
         let (out, summary) = body(legacy("tools/list"), &result(before));
         assert_eq!(out, result(after));
-        assert_eq!(summary.unwrap().tools_hidden, hidden, "{before}");
+        assert_eq!(summary.unwrap().hidden, hidden, "{before}");
         let event = |data: &str| format!("id: 1\r\nevent: message\r\ndata: {data}\r\n\r\n");
         let (out, _) = stream(legacy("tools/list"), &event(&result(before)));
         assert_eq!(out, event(&result(after)));
@@ -115,13 +118,29 @@ fn a_list_of_one_agent_is_private() {
     check(modern("tools/list"), &list(public, both), &list(private, one));
     check(modern("tools/list"), &list(public, one), &list(private, one));
     check(modern("tools/list"), &list(private, both), &list(private, one));
-    check(modern("tools/list"), &list("", both), &list("", one));
+    // What is missing is added: clients of this revision refuse a list without it.
+    let missing = |list: String, more: &str| format!("{list}{more}");
+    check(modern("tools/list"), &list("", both), &missing(list("", one), r#","cacheScope":"private""#));
+    let all = r#","resultType":"complete","ttlMs":0,"cacheScope":"private""#;
+    check(modern("tools/list"), r#""tools":[]"#, &format!(r#""tools":[]{all}"#));
+    check(
+        modern("tools/list"),
+        r#""ttlMs":-1,"tools":[],"cacheScope":[]"#,
+        r#""ttlMs":0,"tools":[],"cacheScope":"private","resultType":"complete""#,
+    );
+    check(modern("resources/read"), r#""contents":[]"#, r#""contents":[]"#);
+    check(
+        modern("prompts/list"),
+        r#""requestState":"s","resultType":"input_required""#,
+        r#""requestState":"s","resultType":"input_required""#,
+    );
+    check(legacy("tools/list"), r#""tools":[]"#, r#""tools":[]"#);
     check(legacy("tools/list"), &list(public, both), &list(public, one));
-    check(modern("resources/list"), &list(public, both), &list(public, both));
+    check(modern("tools/call"), &list(public, both), &list(public, both));
     check(
         modern("tools/list"),
         r#""tools":[{"name":"cron"}],"cacheScope" : "pu\u0062lic""#,
-        r#""tools":[],"cacheScope" : "private""#,
+        r#""tools":[],"cacheScope" : "private","resultType":"complete","ttlMs":0"#,
     );
 }
 
@@ -295,9 +314,16 @@ fn c18_what_is_no_message_passes_and_what_has_no_end_does_not() {
 fn an_answer_over_the_limit_is_refused() {
     let text = result(r#""content":[]"#);
     let too_long = |limit| Err(FilterError::TooLong { limit });
+    // Of a JSON answer only what may change is held: here the closing brace.
     let json = |hold| run(ResponseFilter::json(legacy("tools/call"), not_cron, hold), &[text.as_bytes()]);
-    assert_eq!(json(text.len()).0, text);
-    assert_eq!(json(text.len() - 1), (String::new(), too_long(text.len() - 1)));
+    assert_eq!((json(text.len()).0, json(1).0), (text.clone(), text.clone()));
+    assert_eq!(json(0), (String::new(), too_long(0)));
+    // Of a list one element, and what may go with it.
+    let list = result(r#""tools":[ {"name":"cron"},{"name":"a"}  ,  {"name":"cron"}]"#);
+    let element = r#"{"name":"cron"}"#.len() + "  ,  ".len();
+    let json = |hold| run(ResponseFilter::json(legacy("tools/list"), not_cron, hold), &[list.as_bytes()]);
+    assert_eq!(json(element).0, result(r#""tools":[ {"name":"a"}]"#));
+    assert_eq!(json(element - 1).1, too_long(element - 1));
 
     let sse = |hold, event: &str| run(ResponseFilter::sse(legacy("tools/call"), not_cron, hold), &[event.as_bytes()]);
     let event = format!("data: {text}\n\n");

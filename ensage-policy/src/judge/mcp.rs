@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ensage_mcp::filter::ItemKind;
 use ensage_mcp::mcp::{Kind, Message, Method, ReadError};
 
 use super::Trial;
@@ -32,7 +33,25 @@ impl ToolFilter {
     pub fn shows(&self, name: &str) -> bool {
         self.unlisted == Shown::Shown || self.route.mcp().is_some_and(|rule| listed(rule, name).is_some())
     }
+
+    /// True if the agent may see what a server lists, or says of itself: what could not be asked for is not there.
+    pub fn lists(&self, kind: ItemKind, name: &str) -> bool {
+        match kind {
+            ItemKind::Tool => self.shows(name),
+            ItemKind::Resource | ItemKind::Template | ItemKind::Prompt | ItemKind::Skill | ItemKind::Task => {
+                self.unlisted == Shown::Shown
+            }
+            ItemKind::Capability => {
+                self.unlisted == Shown::Shown || !["resources", "prompts", "completions", "tasks"].contains(&name)
+            }
+            ItemKind::Extension => self.unlisted == Shown::Shown || !EXTENSIONS.contains(&name),
+            ItemKind::Instructions => true,
+        }
+    }
 }
+
+/// Extensions of which no method is served.
+const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/tasks", "io.modelcontextprotocol/skills"];
 
 impl Trial<'_> {
     /// Judges one whole message.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ensage_creds::Scrubber;
 use ensage_mcp::Revision;
-use ensage_mcp::filter::ResponseFilter;
+use ensage_mcp::filter::{Item, ResponseFilter};
 use ensage_mcp::llm::anthropic::{Observer, Seen};
 use http::HeaderMap;
 
@@ -15,24 +15,49 @@ use crate::flow::hold::Share;
 use crate::flow::scan::McpSessions;
 use crate::gate::trailer_passes;
 
-/// Tells which tools are listed.
-pub(crate) type Allow = Box<dyn Fn(&str) -> bool>;
+/// Tells what of a server's lists is shown.
+pub(crate) type Allow = Box<dyn FnMut(&Item<'_>) -> bool>;
 pub(super) type Filter = ResponseFilter<Allow>;
 
 /// What an answer's body goes through, in this order: filter, watch, scrub.
 #[derive(Default)]
 pub(crate) struct Stages {
     pub(super) filter: Option<Box<Filter>>,
-    /// What the filter of a JSON answer holds: nothing of it goes before its end. Whoever feeds it finds the room.
+    /// What the filter of a JSON answer holds, counted: never less than it was.
     pub(super) held: Option<Share>,
     pub(super) observer: Option<Box<Observer>>,
     pub(super) scrub: Option<Box<Scrubber>>,
     /// Where the revision that a server agrees on is remembered.
     pub(super) mcp: Option<(Rc<McpSessions>, Arc<str>)>,
     pub(super) buffer: Vec<u8>,
+    /// Listed tools whose definition has characters that people don't see.
+    pub(super) flagged: Vec<String>,
+}
+
+/// What was seen of an answer on its way.
+pub(crate) struct Watched {
+    /// Reflections that were replaced.
+    pub(crate) scrubbed: u64,
+    /// What an LLM said.
+    pub(crate) seen: Option<Seen>,
+    /// Tools with hidden characters.
+    pub(crate) flagged: Vec<String>,
 }
 
 impl Stages {
+    /// True while the filter lets nothing go: until it does, the answer may still be another one.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.is_undecided())
+    }
+
+    /// Where room must be found, and how much, before `more` bytes are fed: only while they can wait for it.
+    pub(super) fn room_for(&mut self, more: usize) -> Option<(&mut Share, usize)> {
+        let filter = self.filter.as_ref().filter(|filter| filter.is_undecided())?;
+        let held = self.held.as_mut()?;
+        let beyond = held.beyond(filter.held() + more);
+        (beyond > 0).then_some((held, beyond))
+    }
+
     /// Nothing may change a byte, so the length is what upstream said.
     pub(super) fn keep_length(&self) -> bool {
         self.filter.is_none() && self.scrub.is_none()
@@ -44,6 +69,13 @@ impl Stages {
         let data = match &mut self.filter {
             None => data,
             Some(filter) => {
+                // While nothing goes on, room was found before; then hardly any more is needed.
+                if let Some(held) = &mut self.held {
+                    let more = held.beyond(filter.held() + data.len());
+                    if more > 0 && !held.grow(more) {
+                        return Err(Cut::Response);
+                    }
+                }
                 self.buffer.clear();
                 let fed = filter.feed(&data, &mut self.buffer);
                 learn(&self.mcp, filter.seen().protocol_version.as_deref());
@@ -96,6 +128,7 @@ impl Stages {
             let mut rest = Vec::new();
             let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
             learn(&self.mcp, summary.protocol_version.as_deref());
+            self.flagged = summary.flagged;
             self.scrub(rest.into(), out);
         }
         if let Some(scrub) = &mut self.scrub {
@@ -123,10 +156,13 @@ impl Stages {
         kept
     }
 
-    /// Reflections replaced, and what the answer said.
-    pub(crate) fn summary(&mut self) -> (u64, Option<Seen>) {
-        let scrubbed = self.scrub.as_ref().map_or(0, |s| s.count() as u64);
-        (scrubbed, self.observer.take().map(|o| o.finish()))
+    /// What the record tells of the answer.
+    pub(crate) fn summary(&mut self) -> Watched {
+        Watched {
+            scrubbed: self.scrub.as_ref().map_or(0, |s| s.count() as u64),
+            seen: self.observer.take().map(|o| o.finish()),
+            flagged: std::mem::take(&mut self.flagged),
+        }
     }
 }
 

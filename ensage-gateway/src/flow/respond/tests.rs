@@ -45,10 +45,10 @@ fn taken(pieces: &[&'static [u8]], length: u64, wait: Wait) -> (Option<bool>, Ve
 
 #[test]
 fn a_short_answer_is_taken_whole_and_what_is_late_keeps_what_came() {
-    let wait = Wait::ForAll(SHORT_WAIT);
+    let wait = Wait::All(SHORT_WAIT);
     assert_eq!(taken(&[b"ab", b"cde"], 5, wait), (Some(true), vec!["ab".into(), "cde".into()]));
     assert_eq!(taken(&[b"ab"], 5, wait), (None, vec!["ab".into()]));
-    assert_eq!(taken(&[b"ab", b"cde"], 5, Wait::ForNothing), (Some(false), vec![]));
+    assert_eq!(taken(&[b"ab", b"cde"], 5, Wait::Nothing), (Some(false), vec![]));
 }
 
 #[test]

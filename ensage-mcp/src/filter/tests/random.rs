@@ -45,7 +45,7 @@ proptest! {
         expected["result"]["tools"] = json!(kept);
         prop_assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
         let summary = summary.unwrap();
-        prop_assert_eq!((summary.tools_hidden, summary.tools_kept), (hidden, count));
+        prop_assert_eq!((summary.hidden, summary.kept), (hidden, count));
         if hidden == 0 {
             prop_assert_eq!(out, text);
         }
