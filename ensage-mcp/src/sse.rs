@@ -1,6 +1,7 @@
 //! Server-sent events: the stream of the HTML standard (section 9.2.6), cut into events with their bytes as sent.
 
 mod encode;
+mod lines;
 
 #[cfg(test)]
 mod tests;
@@ -8,6 +9,7 @@ mod tests;
 use std::borrow::Cow;
 
 pub use encode::encode;
+use lines::Lines;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -40,8 +42,8 @@ pub struct Event<'a> {
     pub raw: &'a [u8],
     /// What this stretch is.
     pub part: Part,
-    /// The `event` field, empty if there is none (a client then says `message`).
-    pub name: Cow<'a, str>,
+    /// The `event` field, not yet known to be UTF-8; empty if there is none (a client then says `message`).
+    pub name: &'a [u8],
     /// The `data` lines joined by LF, not yet known to be UTF-8; `None` if there are none, and then a client
     /// makes no event of this stretch.
     pub data: Option<&'a [u8]>,
@@ -88,7 +90,8 @@ pub enum SseError {
 
 /// Cuts a stream into events, whatever its chunks are.
 ///
-/// An event is given out as soon as its blank line is there, and held no longer than that.
+/// An event is given out as soon as its blank line is there, and held no longer than that. One that lies within one
+/// chunk is not copied.
 ///
 /// ```
 /// use ensage_mcp::sse::{Decoder, Limits};
@@ -158,9 +161,18 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::feed`].
-    pub fn pull(&mut self, input: &mut &[u8]) -> Result<Option<Event<'_>>, SseError> {
+    pub fn pull<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Event<'s>>, SseError> {
         if self.fields.given {
             self.start_event();
+        }
+        if self.state == State::Running && self.held.is_empty() {
+            let bytes: &'i [u8] = input;
+            if let Some(lines) = Lines::read(bytes, self.limits.event_bytes, &mut self.fields.data) {
+                let (raw, rest) = bytes.split_at(lines.end.min(bytes.len()));
+                *input = rest;
+                return Ok(Some(lines.event(raw, &self.fields.data)));
+            }
+            self.fields.data.clear();
         }
         loop {
             match self.step(input)? {
@@ -271,7 +283,7 @@ impl Decoder {
         Event {
             raw: &self.held,
             part,
-            name: String::from_utf8_lossy(&fields.name),
+            name: &fields.name,
             data: fields.has_data.then_some(fields.data.as_slice()),
             id: fields.id.as_deref().map(String::from_utf8_lossy),
             retry: fields.retry,
@@ -303,9 +315,7 @@ impl Fields {
                 self.data.extend_from_slice(value);
             }
             b"id" if !value.contains(&0) => self.id = Some(value.to_vec()),
-            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                self.retry = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-            }
+            b"retry" => self.retry = milliseconds(value).or(self.retry),
             _ => {}
         }
     }
@@ -319,8 +329,19 @@ fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
     (field, value.strip_prefix(b" ").unwrap_or(value))
 }
 
-/// True if a reader with more line breaks than the standard's three finds one in this line.
+/// True if a reader with more line breaks than the standard's three finds one in this line: VT, FF, FS, GS, RS, NEL, LS
+/// or PS. A few bytes that are no UTF-8 count too.
 fn breaks_elsewhere(line: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(line);
-    text.contains(['\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'])
+    if line.iter().all(|byte| (0x20..0x7f).contains(byte)) {
+        return false;
+    }
+    line.iter().any(|byte| matches!(byte, 0xb | 0xc | 0x1c..=0x1e))
+        || line.windows(2).any(|pair| pair == [0xc2, 0x85])
+        || line.windows(3).any(|three| matches!(three, [0xe2, 0x80, 0xa8 | 0xa9]))
+}
+
+/// The value of a `retry` field, if it is one.
+fn milliseconds(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
 }

@@ -25,7 +25,7 @@ fn decode(stream: &[u8], size: usize) -> Vec<Seen> {
                 check_written(&event, all.is_empty());
                 all.push((
                     event.raw.to_vec(),
-                    event.name.to_string(),
+                    String::from_utf8_lossy(event.name).into_owned(),
                     event.data.map(<[u8]>::to_vec),
                     event.id.map(|id| id.to_string()),
                     event.retry,

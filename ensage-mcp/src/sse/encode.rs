@@ -70,7 +70,7 @@ impl Event<'_> {
             field_line("retry", &retry.to_string(), out);
         }
         if let Some(data) = data {
-            field_line("event", &self.name, out);
+            field_line("event", &String::from_utf8_lossy(self.name), out);
             data_lines(data, b"\n", out);
         }
         if out.len() > start {

@@ -23,7 +23,7 @@ fn decode(chunks: &[&[u8]]) -> Vec<Seen> {
             Part::Tail => all.last_mut().unwrap().raw.extend_from_slice(event.raw),
             Part::Whole => all.push(Seen {
                 raw: event.raw.to_vec(),
-                name: event.name.to_string(),
+                name: String::from_utf8(event.name.to_vec()).unwrap(),
                 data: event.data.map(<[u8]>::to_vec),
                 id: event.id.map(|id| id.to_string()),
                 retry: event.retry,
