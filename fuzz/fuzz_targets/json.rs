@@ -4,9 +4,7 @@
 
 use std::ops::Range;
 
-use ensage_mcp::json::{
-    Found, JsonError, Known, Limits, Node, Object, ScanLimits, Scanner, Value, Want, What, parse,
-};
+use ensage_mcp::json::{Found, JsonError, Known, Limits, Node, Object, ScanLimits, Scanner, Value, Want, What, parse};
 use libfuzzer_sys::fuzz_target;
 
 // The last byte says how the document is cut.
