@@ -20,11 +20,49 @@ pub(super) fn stripped(json: &[u8]) -> Option<String> {
 
 /// The quick look: false only if there is none.
 fn may_be_tainted(json: &[u8]) -> bool {
-    if !json.is_ascii() || memchr::memchr(0x7f, json).is_some() {
-        return true;
-    }
-    // An escape behind an escaped backslash is none; to take it for one only costs the long look.
-    memchr::memchr_iter(b'\\', json).any(|at| matches!(json.get(at + 1), Some(b'u' | b'b' | b'f')))
+    may_be_plainly(json) || may_be_escaped(json)
+}
+
+/// Looks at where a character of several bytes begins, and at DEL.
+fn may_be_plainly(json: &[u8]) -> bool {
+    const STEP: usize = 16;
+    json.chunks(STEP).enumerate().any(|(index, chunk)| {
+        let suspicious = |(at, byte): (usize, &u8)| {
+            *byte >= 0x7f && begins_hidden(json.get(index * STEP + at..).unwrap_or_default())
+        };
+        chunk.iter().any(|byte| *byte >= 0x7f) && chunk.iter().enumerate().any(suspicious)
+    })
+}
+
+/// True for the first bytes of each character that is hidden, and of some others.
+const fn begins_hidden(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0x7f, ..]
+            | [0xc2, 0x80..=0x9f | 0xad, ..]
+            | [0xcd, 0x8f, ..]
+            | [0xd8, 0x9c, ..]
+            | [0xe1, 0x85 | 0x9e | 0xa0, ..]
+            | [0xe2, 0x80, 0x8b..=0x8f | 0xaa..=0xae, ..]
+            | [0xe2, 0x81, ..]
+            | [0xe3, 0x85, 0xa4, ..]
+            | [0xef, 0xb8 | 0xbb | 0xbe | 0xbf, ..]
+            | [0xf0, 0x9b | 0x9d, ..]
+            | [0xf3, ..]
+    )
+}
+
+/// Looks at escapes. One behind an escaped backslash is none; to take it for one only costs the long look.
+fn may_be_escaped(json: &[u8]) -> bool {
+    memchr::memchr_iter(b'\\', json).any(|at| match json.get(at + 1..) {
+        Some([b'b' | b'f', ..]) => true,
+        Some([b'u', four @ ..]) => {
+            let four = four.get(..4).and_then(|four| std::str::from_utf8(four).ok()).unwrap_or_default();
+            // Half of a pair is no character.
+            u32::from_str_radix(four, 16).ok().and_then(char::from_u32).is_none_or(is_hidden)
+        }
+        _ => false,
+    })
 }
 
 fn strip(json: &str) -> Option<String> {
@@ -151,6 +189,14 @@ mod tests {
             assert_eq!(stripped(before.as_bytes()), expected, "{before:?}");
             assert_eq!(is_tainted(before.as_bytes()), expected.is_some());
         };
+        // The quick look misses none.
+        for c in ('\0'..=char::MAX).filter(|c| is_hidden(*c) && !('\u{fe0e}'..='\u{fe0f}').contains(c)) {
+            if c >= ' ' {
+                assert_eq!(stripped(format!("\"é{c}\"").as_bytes()).as_deref(), Some("\"é\""), "{c:?}");
+            }
+            let escaped: String = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect();
+            assert_eq!(stripped(format!("\"{escaped}\"").as_bytes()).as_deref(), Some("\"\""), "{escaped}");
+        }
         for same in [
             "",
             "plain \\\"text\\\" \\n\\t\\r \\\\u200b",
