@@ -10,6 +10,7 @@
 mod canonical;
 mod clean;
 mod edit;
+mod event;
 mod facts;
 mod greeting;
 mod item;
@@ -27,8 +28,9 @@ use std::mem;
 use crate::Revision;
 use crate::json::JsonError;
 use crate::mcp::{Id, Kind, Message, Method};
-use crate::sse::{self, Decoder, Part, SseError};
+use crate::sse::{self, Decoder, Event, Part, SseError};
 
+use event::LongEvent;
 pub use item::{Item, ItemKind};
 use judge::{Judge, Verdict};
 use rewrite::Rewriter;
@@ -187,9 +189,20 @@ enum Form {
     /// `application/json`
     Json { rewriter: Box<Rewriter>, passing: Passing },
     /// `text/event-stream`
-    Sse { decoder: Decoder, buffer: Vec<u8>, limit: usize },
+    Sse(Box<Events>),
     /// Given up.
     Failed(FilterError),
+}
+
+/// A stream, and how far it is.
+#[derive(Debug)]
+struct Events {
+    decoder: Decoder,
+    /// What of an event's data passes.
+    buffer: Vec<u8>,
+    /// The event that goes on as it comes.
+    long: Option<LongEvent>,
+    limit: usize,
 }
 
 /// How far a JSON answer is.
@@ -214,10 +227,12 @@ impl<F: FnMut(&Item<'_>) -> bool> ResponseFilter<F> {
         Self { judge: Judge::new(ask, shows), form: Form::Json { rewriter, passing } }
     }
 
-    /// For an answer of type `text/event-stream` with events of at most `hold` bytes; any number of them.
+    /// For an answer of type `text/event-stream`, any number of events, of which at most `hold` bytes must be held at a
+    /// time: of the answer what must be held of one in JSON, of all else the event.
     pub fn sse(ask: Ask, shows: F, hold: usize) -> Self {
-        let decoder = Decoder::new(sse::Limits::new(hold));
-        Self { judge: Judge::new(ask, shows), form: Form::Sse { decoder, buffer: Vec::new(), limit: hold } }
+        let decoder = Decoder::new(sse::Limits::new(hold).with_pause(Self::HELD_FIRST));
+        let events = Events { decoder, buffer: Vec::new(), long: None, limit: hold };
+        Self { judge: Judge::new(ask, shows), form: Form::Sse(Box::new(events)) }
     }
 
     /// What the server may ask of the agent, beside `ping`; nothing without this call.
@@ -242,7 +257,10 @@ impl<F: FnMut(&Item<'_>) -> bool> ResponseFilter<F> {
         match &self.form {
             Form::Json { rewriter, passing: Passing::Held { ready, .. } } => rewriter.held() + ready.len(),
             Form::Json { rewriter, passing: Passing::Begun } => rewriter.held(),
-            Form::Sse { decoder, .. } => decoder.unterminated().len(),
+            Form::Sse(events) => match &events.long {
+                Some(long) => long.held(),
+                None => events.decoder.unterminated().len(),
+            },
             Form::Failed(_) => 0,
         }
     }
@@ -260,7 +278,7 @@ impl<F: FnMut(&Item<'_>) -> bool> ResponseFilter<F> {
             Form::Json { rewriter, passing: passing @ Passing::Held { .. } } => {
                 hold(rewriter, passing, judge, chunk, out)
             }
-            Form::Sse { decoder, buffer, limit } => feed_events(judge, decoder, buffer, *limit, chunk, out),
+            Form::Sse(events) => feed_events(judge, events, chunk, out),
             Form::Failed(error) => Err(*error),
         };
         if let Err(error) = result {
@@ -291,7 +309,7 @@ impl<F: FnMut(&Item<'_>) -> bool> ResponseFilter<F> {
                     Verdict::Remove => return Err(FilterError::NotAnAnswer),
                 }
             }
-            Form::Sse { .. } => {}
+            Form::Sse(_) => {}
             Form::Failed(error) => return Err(error),
         }
         Ok(self.judge.seen)
@@ -317,17 +335,25 @@ fn hold<F: FnMut(&Item<'_>) -> bool>(
 
 fn feed_events<F: FnMut(&Item<'_>) -> bool>(
     judge: &mut Judge<F>,
-    decoder: &mut Decoder,
-    buffer: &mut Vec<u8>,
-    limit: usize,
+    events: &mut Events,
     chunk: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), FilterError> {
+    let Events { decoder, buffer, long, limit } = events;
     let mut rest = chunk;
     loop {
-        let event = match decoder.pull(&mut rest) {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(()),
+        if let Some(event) = long {
+            if !event.take(&mut rest, judge, out)? {
+                return Ok(());
+            }
+            *long = None;
+        }
+        match decoder.pull(&mut rest) {
+            Ok(Some(event)) => {
+                pass_event(judge, &event, buffer, *limit, out);
+                continue;
+            }
+            Ok(None) => {}
             Err(error) => {
                 let error = FilterError::from(error);
                 if let Some(reply) = judge.stand_in(error) {
@@ -335,21 +361,38 @@ fn feed_events<F: FnMut(&Item<'_>) -> bool>(
                 }
                 return Err(error);
             }
-        };
-        match (event.part, event.data) {
-            // What it belongs to was written with it, or left out.
-            (Part::Tail, _) => {}
-            (Part::Whole, None) => event.write(out),
-            // The event that primes a legacy stream has empty data (2025-11-25, transports).
-            (Part::Whole, Some(data)) if data.trim_ascii().is_empty() => event.write(out),
-            (Part::Whole, Some(data)) => {
-                buffer.clear();
-                match judge.event(data, limit, buffer) {
-                    Verdict::Pass if *buffer == data => event.write(out),
-                    Verdict::Pass => event.write_with_data(buffer, out),
-                    Verdict::Replace(data) => event.write_with_data(&data, out),
-                    Verdict::Remove => {}
-                }
+        }
+        if !decoder.is_paused() {
+            return Ok(());
+        }
+        *long = decoder.paused().and_then(|partial| LongEvent::begin(partial, judge, *limit, out));
+        if long.is_some() {
+            decoder.hand_over();
+        }
+    }
+}
+
+/// Passes on what of one event may go.
+fn pass_event<F: FnMut(&Item<'_>) -> bool>(
+    judge: &mut Judge<F>,
+    event: &Event<'_>,
+    buffer: &mut Vec<u8>,
+    limit: usize,
+    out: &mut Vec<u8>,
+) {
+    match (event.part, event.data) {
+        // What it belongs to was written with it, or left out.
+        (Part::Tail, _) => {}
+        (Part::Whole, None) => event.write(out),
+        // The event that primes a legacy stream has empty data (2025-11-25, transports).
+        (Part::Whole, Some(data)) if data.trim_ascii().is_empty() => event.write(out),
+        (Part::Whole, Some(data)) => {
+            buffer.clear();
+            match judge.event(data, limit, buffer) {
+                Verdict::Pass if *buffer == data => event.write(out),
+                Verdict::Pass => event.write_with_data(buffer, out),
+                Verdict::Replace(data) => event.write_with_data(&data, out),
+                Verdict::Remove => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Server-sent events: the stream of the HTML standard (section 9.2.6), cut into events with their bytes as sent.
 
 mod encode;
+mod field;
 mod lines;
 
 #[cfg(test)]
@@ -9,9 +10,12 @@ mod tests;
 use std::borrow::Cow;
 
 pub use encode::encode;
+pub(crate) use field::{Beside, beside};
+use field::{breaks_elsewhere, milliseconds, split_field};
 use lines::Lines;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+const DATA: &[u8] = b"data: ";
 
 /// What an event may need to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +23,21 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub struct Limits {
     /// Bytes of one event, line ends and comments included.
     pub event_bytes: usize,
+    /// Bytes of one event after which it is asked whether the rest of it must be held: see [`Decoder::paused`].
+    pub pause_bytes: usize,
 }
 
 impl Limits {
     /// Limits for events of so many bytes.
     pub const fn new(event_bytes: usize) -> Self {
-        Self { event_bytes }
+        Self { event_bytes, pause_bytes: usize::MAX }
+    }
+
+    /// The same with a pause in longer events.
+    #[must_use]
+    pub const fn with_pause(mut self, pause_bytes: usize) -> Self {
+        self.pause_bytes = pause_bytes;
+        self
     }
 }
 
@@ -126,11 +139,30 @@ enum State {
     Failed,
 }
 
+/// Whether it was asked if an event must be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pause {
+    #[default]
+    Before,
+    Now,
+    Over,
+}
+
+/// An event of which [`Limits::pause_bytes`] are there, and more are to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial<'a> {
+    /// Its bytes as sent.
+    pub raw: &'a [u8],
+    /// Where in them its data begins: one line, that has not ended. All lines before it are known fields and comments.
+    pub data_at: usize,
+}
+
 #[derive(Debug, Default)]
 struct Fields {
     before: usize,
     /// The event was given out: the next byte begins a new one.
     given: bool,
+    pause: Pause,
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -165,9 +197,13 @@ impl Decoder {
         if self.fields.given {
             self.start_event();
         }
+        if self.is_paused() {
+            self.fields.pause = Pause::Over;
+        }
         if self.state == State::Running && self.held.is_empty() {
             let bytes: &'i [u8] = input;
-            if let Some(lines) = Lines::read(bytes, self.limits.event_bytes, &mut self.fields.data) {
+            let limit = self.limits.event_bytes.min(self.limits.pause_bytes);
+            if let Some(lines) = Lines::read(bytes, limit, &mut self.fields.data) {
                 let (raw, rest) = bytes.split_at(lines.end.min(bytes.len()));
                 *input = rest;
                 return Ok(Some(lines.event(raw, &self.fields.data)));
@@ -176,7 +212,7 @@ impl Decoder {
         }
         loop {
             match self.step(input)? {
-                Progress::Starved => return Ok(None),
+                Progress::Starved | Progress::Paused => return Ok(None),
                 Progress::Line => {}
                 Progress::Ended(part) => {
                     self.fields.given = true;
@@ -184,6 +220,29 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// True if [`Decoder::pull`] has stopped, once, within an event that is longer than [`Limits::pause_bytes`]; it goes
+    /// on with the next call.
+    pub fn is_paused(&self) -> bool {
+        self.fields.pause == Pause::Now
+    }
+
+    /// What is there of the event in which it is paused, if it is within the first line of data, and everything before
+    /// that is as every reader reads it.
+    pub fn paused(&self) -> Option<Partial<'_>> {
+        if !self.is_paused() || self.fields.has_data || self.fields.shape != Shape::Plain || self.fields.before > 0 {
+            return None;
+        }
+        let line = self.held.get(self.line..)?;
+        let (field, value) = split_field(line);
+        let data_at = self.held.len() - value.len();
+        (field == b"data" && line.len() > DATA.len()).then_some(Partial { raw: &self.held, data_at })
+    }
+
+    /// Forgets the event in which it is paused: somebody else reads the rest of it, up to and with its blank line.
+    pub fn hand_over(&mut self) {
+        self.start_event();
     }
 
     /// What is held of an event that has not ended; a client throws it away at the end of the stream.
@@ -223,7 +282,16 @@ impl Decoder {
                 self.fields.shape = Shape::Odd;
             }
         }
-        let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
+        let end = memchr::memchr2(b'\r', b'\n', input);
+        if let Some(content) = input.get(..end.unwrap_or(input.len()))
+            && self.pauses(content.len())
+        {
+            let (first, rest) = content.split_at(self.limits.pause_bytes.saturating_sub(self.held.len()));
+            *input = input.get(first.len()..).unwrap_or(rest);
+            self.hold(first)?;
+            return Ok(Progress::Paused);
+        }
+        let Some(end) = end else {
             self.hold(input)?;
             *input = &[];
             return Ok(Progress::Starved);
@@ -246,6 +314,15 @@ impl Decoder {
             self.fields.shape = Shape::Odd;
         }
         Ok(progress)
+    }
+
+    /// Whether so many bytes more of a line bring the event to its pause.
+    fn pauses(&mut self, more: usize) -> bool {
+        self.fields.pause = match self.fields.pause {
+            Pause::Before if self.held.len().saturating_add(more) > self.limits.pause_bytes => Pause::Now,
+            before => before,
+        };
+        self.fields.pause == Pause::Now
     }
 
     fn hold(&mut self, bytes: &[u8]) -> Result<(), SseError> {
@@ -295,6 +372,7 @@ impl Decoder {
 
 enum Progress {
     Starved,
+    Paused,
     Line,
     Ended(Part),
 }
@@ -319,29 +397,4 @@ impl Fields {
             _ => {}
         }
     }
-}
-
-/// The name and value of a line that is neither blank nor a comment.
-fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
-    let Some(colon) = memchr::memchr(b':', line) else { return (line, &[]) };
-    let (field, rest) = line.split_at(colon);
-    let value = rest.get(1..).unwrap_or_default();
-    (field, value.strip_prefix(b" ").unwrap_or(value))
-}
-
-/// True if a reader with more line breaks than the standard's three finds one in this line: VT, FF, FS, GS, RS, NEL, LS
-/// or PS. A few bytes that are no UTF-8 count too.
-fn breaks_elsewhere(line: &[u8]) -> bool {
-    if line.iter().all(|byte| (0x20..0x7f).contains(byte)) {
-        return false;
-    }
-    line.iter().any(|byte| matches!(byte, 0xb | 0xc | 0x1c..=0x1e))
-        || line.windows(2).any(|pair| pair == [0xc2, 0x85])
-        || line.windows(3).any(|three| matches!(three, [0xe2, 0x80, 0xa8 | 0xa9]))
-}
-
-/// The value of a `retry` field, if it is one.
-fn milliseconds(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
 }

@@ -84,6 +84,12 @@ impl Facts {
         }
     }
 
+    /// True if all that is known so far makes it the result for this id.
+    pub(super) fn is_result_of(&self, id: Option<&Id>) -> bool {
+        let known = self.jsonrpc && self.result && self.failed.is_none() && self.refused.is_none();
+        known && id.is_some() && self.id.as_ref().and_then(Option::as_ref) == id
+    }
+
     /// What it is, once it was read to its end.
     pub(super) fn received(&self) -> Result<Received, FilterError> {
         if let Some(error) = self.failed {

@@ -61,7 +61,12 @@ impl<F: FnMut(&Item<'_>) -> bool> Judge<F> {
     }
 
     /// One whole message of a stream.
-    fn streamed(&mut self, rewriter: &mut Rewriter, received: Received, data: &[u8]) -> Result<Verdict, FilterError> {
+    pub(super) fn streamed(
+        &mut self,
+        rewriter: &mut Rewriter,
+        received: Received,
+        data: &[u8],
+    ) -> Result<Verdict, FilterError> {
         match received {
             Received::Notification(Method::NotificationsTasks) => Ok(self.task(data)),
             Received::Notification(_) => Ok(Verdict::Pass),

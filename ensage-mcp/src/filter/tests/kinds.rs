@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// Kind, name and JSON.
+type Told = (ItemKind, String, String);
+
 /// Hides what is called `cron`, whatever it is, and tells what it was asked.
-fn asked(ask: Ask, text: &str) -> (String, Result<Summary, FilterError>, Vec<(ItemKind, String, String)>) {
+fn asked(ask: Ask, text: &str) -> (String, Result<Summary, FilterError>, Vec<Told>) {
     let mut told = Vec::new();
     let shows = |item: &Item<'_>| {
         told.push((item.kind, item.name.to_owned(), String::from_utf8(item.json.to_vec()).unwrap()));

@@ -132,3 +132,86 @@ fn what_must_be_held_has_a_limit_wherever_it_is() {
         Err(FilterError::TooLong { limit: HOLD })
     );
 }
+
+/// The same list in an event of a stream, in chunks of this size.
+fn streamed(text: &str, size: usize) -> (String, Result<Summary, FilterError>, usize) {
+    let mut filter = ResponseFilter::sse(legacy("tools/list"), not_cron, HOLD);
+    let (mut out, mut most) = (Vec::new(), 0);
+    for chunk in text.as_bytes().chunks(size) {
+        if let Err(error) = filter.feed(chunk, &mut out) {
+            return (String::from_utf8(out).unwrap(), Err(error), most);
+        }
+        most = most.max(filter.held());
+    }
+    let summary = filter.finish(&mut out);
+    (String::from_utf8(out).unwrap(), summary, most)
+}
+
+#[test]
+fn a_long_event_goes_on_as_it_comes_and_one_element_is_held() {
+    let event = |data: &str| format!(": hi\n\nid: 1\ndata: {data}\nevent: message\n\n: bye\n\n");
+    let (text, expected) = long(8 << 20, "}}");
+    for size in [1 << 10, 16 << 10, 1 << 20, 16 << 20] {
+        let (out, summary, most) = streamed(&event(&text), size);
+        let summary = summary.unwrap();
+        assert_eq!((summary.kept, summary.hidden, summary.answered), (4194, 4194, true));
+        assert!(out == event(&expected), "every other byte is as it was sent, by {size}");
+        assert!(most <= FIRST, "{most} bytes held");
+    }
+    // What is not known to be the answer when it is asked is held, and changed all the same.
+    let late =
+        |list: &str| format!("data: {},\"id\":7}}\n\n", list.replacen("\"id\":7,", "", 1).strip_suffix('}').unwrap());
+    let (text, expected) = long(700_000, "}}");
+    let (out, summary, most) = streamed(&late(&text), 1000);
+    assert!(out == late(&expected) && summary.unwrap().answered && most > FIRST);
+    // An answer to another request is left out, however long.
+    let (out, summary, _) = streamed(&format!("data: {}\n\n: x\n", text.replacen("\"id\":7", "\"id\":8", 1)), 1000);
+    assert_eq!((out.as_str(), summary.unwrap().dropped), (": x\n", 1));
+}
+
+#[test]
+fn a_long_event_that_turns_out_unreadable_never_ends() {
+    for tail in [
+        "}",
+        "}}}",
+        ",\"tools\":[{\"name\":\"evil\"}]}}",
+        "},\"method\":\"x\"}",
+        "}}\ndata: {}",
+        ",\"inputRequests\":{\"a\":{\"method\":\"roots/list\"}}}}",
+    ] {
+        let (text, _) = long(1 << 20, tail);
+        let stream = format!("data: {text}\n\ndata: {{}}\n\n");
+        for size in [1000, 4 << 20] {
+            let (out, refused, _) = streamed(&stream, size);
+            assert!(refused.is_err(), "{tail}");
+            assert!(out.len() > FIRST / 3 && !out.contains("cron") && !out.contains("evil"), "{tail}");
+            // For a client there is no event: nothing ends it.
+            assert!(!out.contains("\n\n"), "{tail}");
+        }
+    }
+    // A short one is answered with an error.
+    let (text, _) = long(100_000, ",\"tools\":[]}}");
+    let (out, summary, _) = streamed(&format!("data: {text}\n\n"), 1000);
+    assert!(out.contains("-32603") && summary.unwrap().error);
+}
+
+#[test]
+fn lines_behind_the_data_of_a_long_event_are_those_that_every_reader_finds() {
+    let (text, expected) = long(1 << 20, "}}");
+    for ending in ["\n", "\r\n", "\r"] {
+        let stream =
+            format!("id: 1\ndata: {text}\n: c\u{2028}data: x\nid: 2\nx: y\n: plain\n\nid: 3\n\n").replace('\n', ending);
+        let whole = streamed(&stream, stream.len());
+        // With CR alone its first lines are odd, and it is held.
+        assert!(
+            whole.0.contains(&expected) && !whole.0.contains('\u{2028}') && whole.0.contains("id: 2"),
+            "{ending:?}"
+        );
+        for size in [1, 997] {
+            let cut = streamed(&stream, size);
+            assert!(cut.0 == whole.0 && cut.1 == whole.1, "{ending:?} by {size}");
+        }
+    }
+    let endless = format!("data: {text}\n: {}", "x".repeat(5000));
+    assert_eq!(streamed(&endless, 1000).1, Err(FilterError::TooLong { limit: 4096 }));
+}
