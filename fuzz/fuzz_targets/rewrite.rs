@@ -26,7 +26,11 @@ fuzz_target!(|data: &[u8]| {
     let shows = |item: &Item<'_>| item.name.len() % 2 == 0;
     let whole = run(&ask, shows, answer, answer.len().max(1), hold);
     let cut = run(&ask, shows, answer, usize::from(size).max(1), hold);
-    assert_eq!(whole.1, cut.1);
+    match (&whole.1, &cut.1) {
+        // Which of two troubles is met first depends on the chunks where one of them is that too much is held.
+        (Err(FilterError::TooLong { .. }), Err(_)) | (Err(_), Err(FilterError::TooLong { .. })) => {}
+        (whole, cut) => assert_eq!(whole, cut),
+    }
     let Ok(summary) = whole.1 else {
         // What goes on of an answer that is refused is the start of none.
         assert!(serde_json::from_slice::<Value>(&cut.0).is_err() || cut.0.trim_ascii().is_empty());
