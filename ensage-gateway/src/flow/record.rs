@@ -174,7 +174,7 @@ impl Exchange {
             (Cut::Placeholder, None) => ("refused", Some(Reason::PlaceholderWrongSlot)),
             (Cut::Client, None) => ("client_gone", None),
             (Cut::Upstream, None) => ("upstream_failed", Some(Reason::UpstreamClosed)),
-            (Cut::Response, _) => ("refused", Some(Reason::ResponseRefused)),
+            (Cut::Response | Cut::Unasked, _) => ("refused", Some(Reason::ResponseRefused)),
             (Cut::Audit, _) => ("refused", Some(Reason::AuditUnavailable)),
         };
         self.gone(outcome, reason);
@@ -360,10 +360,18 @@ impl EndGuard {
         self.x.count_overhead();
     }
 
-    fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {
+    /// Notes what the answer said, unless its record is written.
+    pub(crate) fn saw(&mut self, stages: &mut Stages) {
+        if self.x.state == State::Closed {
+            return;
+        }
         let (scrubbed, seen) = stages.summary();
         self.x.scrubbed(scrubbed);
         self.x.facts.seen = seen.map(Box::new);
+    }
+
+    fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {
+        self.saw(stages);
         self.x.end_record("complete", None)
     }
 }

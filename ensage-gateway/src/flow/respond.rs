@@ -1,6 +1,7 @@
 //! The answer on its way to the client: its head cleaned, its body filtered, scrubbed and watched as it passes.
 
 mod stages;
+mod watch;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -10,8 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ensage_mcp::filter::{Ask, ResponseFilter};
-use ensage_mcp::llm::Request;
-use ensage_mcp::llm::anthropic::{Framing, Observer};
+use ensage_mcp::llm::{Dialect, Framing, Request};
 use ensage_mcp::mcp::{Message, Method};
 use ensage_policy::Reason;
 use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode, header};
@@ -31,6 +31,7 @@ use crate::upstream::Fault;
 
 use stages::Filter;
 pub(crate) use stages::{Allow, Stages};
+use watch::Watch;
 
 /// How the answer to a request must be read.
 pub(crate) enum Expected {
@@ -40,8 +41,8 @@ pub(crate) enum Expected {
     Mcp(Rc<Message>),
     /// A stream of an MCP server that answers nothing (GET), or the answer to a DELETE.
     McpStream,
-    /// An answer of Anthropic Messages.
-    Anthropic(Rc<Request>),
+    /// An answer of an LLM, in this dialect; to which request, if that was read.
+    Llm(Dialect, Option<Rc<Request>>),
     /// A change to WebSocket, or a refusal of it, which is not read.
     Websocket(Box<Handshake>),
 }
@@ -115,10 +116,16 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     let framing = framing(&head.headers);
     let filter = filter(x, head.status, framing)?;
+    let watch = match is_bodyless(head.status, verb) {
+        false => Watch::of(conn, x, head.status, framing)?,
+        true => None,
+    };
+    let guards = watch.as_ref().is_some_and(|watch| watch.guards());
+    let holds = (filter.is_some() || guards) && framing == Some(Framing::Json);
     let mut stages = Stages {
-        held: (filter.is_some() && framing == Some(Framing::Json)).then(|| Share::new(conn)),
+        held: holds.then(|| Share::new(conn)),
         filter,
-        observer: observer(x, framing),
+        watch,
         scrub: scrub.scrubber(),
         mcp: x.mcp_room(),
         buffer: Vec::new(),
@@ -218,6 +225,9 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wa
                         return Err(Failed::NoRoom);
                     }
                     stages.feed(data, &mut first.data).map_err(Failed::Broken)?;
+                    if stages.failed().is_some() {
+                        return Ok(false);
+                    }
                 }
                 // What is held goes out with a length, and HTTP/1 has no place for trailers then.
                 Err(_) if held => return Ok(true),
@@ -261,6 +271,7 @@ fn joined(parts: Vec<Bytes>) -> Bytes {
 fn broke(loan: &Loan, cut: Cut) -> Stop {
     match (loan.violation(), cut) {
         (Some(detail), _) => Fault::Protocol { detail }.into(),
+        (None, Cut::Unasked) => Fault::Response { detail: "its provider did something that was not asked for" }.into(),
         (None, Cut::Response) => Fault::Response { detail: "it cannot be read in one way only" }.into(),
         (None, _) => Fault::Closed.into(),
     }
@@ -304,7 +315,7 @@ impl Prepared {
 /// The filter of an MCP answer, by what was asked.
 fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Result<Option<Box<Filter>>, Stop> {
     let ask = match &x.expected {
-        Expected::Opaque | Expected::Anthropic(_) | Expected::Websocket(_) => return Ok(None),
+        Expected::Opaque | Expected::Llm(..) | Expected::Websocket(_) => return Ok(None),
         Expected::Mcp(message) => Ask::from(&**message),
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };
@@ -321,11 +332,6 @@ fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Res
 
 fn framing(headers: &HeaderMap) -> Option<Framing> {
     Framing::of(headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or(""))
-}
-
-fn observer(x: &Exchange, framing: Option<Framing>) -> Option<Box<Observer>> {
-    let framing = framing.filter(|_| matches!(x.expected, Expected::Anthropic(_)))?;
-    Some(Box::new(Observer::new(framing)))
 }
 
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
