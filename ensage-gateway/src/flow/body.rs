@@ -94,6 +94,8 @@ pub(crate) struct Stream {
     /// Trailers that were read already, behind `ready`.
     trailers: Option<http::HeaderMap>,
     phase: Phase,
+    /// It has failed, and has waited a turn since.
+    lingered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,7 +117,7 @@ impl Stream {
     pub(crate) fn new(upstream: Incoming, stages: Stages, end: EndGuard, first: First, length: Option<u64>) -> Self {
         let First { data, trailers } = first;
         let ready = data.into_iter().map(Frame::data).collect();
-        Self { upstream, stages, end, ready, left: length, trailers, phase: Phase::Open }
+        Self { upstream, stages, end, ready, left: length, trailers, phase: Phase::Open, lingered: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -124,6 +126,11 @@ impl Stream {
                 return Poll::Ready(Some(self.release(frame)));
             }
             if let Some(cut) = self.stages.failed() {
+                // What was let through before it, the last words among it, is written before the stream breaks off.
+                if !std::mem::replace(&mut self.lingered, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 return Poll::Ready(Some(Err(self.broken(cut))));
             }
             if self.phase == Phase::Ended {

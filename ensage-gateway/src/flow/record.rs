@@ -144,6 +144,15 @@ impl Exchange {
         self.session().is_some_and(|s| s.streams.load(Ordering::Relaxed) > 1)
     }
 
+    /// Notes what an answer said, unless its record is written.
+    pub(crate) fn saw(&mut self, stages: &mut Stages) {
+        if self.state != State::Closed {
+            let (scrubbed, seen) = stages.summary();
+            self.scrubbed(scrubbed);
+            self.facts.seen = seen.map(Box::new);
+        }
+    }
+
     pub(crate) fn client_gone(&mut self) {
         self.gone("client_gone", None);
     }
@@ -360,14 +369,9 @@ impl EndGuard {
         self.x.count_overhead();
     }
 
-    /// Notes what the answer said, unless its record is written.
+    /// Notes what the answer said.
     pub(crate) fn saw(&mut self, stages: &mut Stages) {
-        if self.x.state == State::Closed {
-            return;
-        }
-        let (scrubbed, seen) = stages.summary();
-        self.x.scrubbed(scrubbed);
-        self.x.facts.seen = seen.map(Box::new);
+        self.x.saw(stages);
     }
 
     fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {

@@ -116,12 +116,10 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     let framing = framing(&head.headers);
     let filter = filter(x, head.status, framing)?;
-    let watch = match is_bodyless(head.status, verb) {
-        false => Watch::of(conn, x, head.status, framing)?,
-        true => None,
-    };
-    let guards = watch.as_ref().is_some_and(|watch| watch.guards());
-    let holds = (filter.is_some() || guards) && framing == Some(Framing::Json);
+    let bodyless = is_bodyless(head.status, verb);
+    let watch = if bodyless { None } else { Watch::of(conn, x, head.status, framing) };
+    let filters_all = filter.is_some() && framing == Some(Framing::Json);
+    let holds = filters_all || watch.as_ref().is_some_and(|watch| watch.holds_all());
     let mut stages = Stages {
         held: holds.then(|| Share::new(conn)),
         filter,
@@ -135,7 +133,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     x.status(head.status);
     learn_session(x, &head.headers);
-    if is_bodyless(head.status, verb) {
+    if bodyless {
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
@@ -156,7 +154,10 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         x.takes_over();
     }
     let ended = match taken {
-        Some(taken) => taken.map_err(|failed| failed.told(&loan))?,
+        Some(taken) => taken.map_err(|failed| {
+            x.saw(&mut stages);
+            failed.told(&loan)
+        })?,
         None if stages.held.is_some() => return Err(Fault::Timeout.into()),
         None => false,
     };
@@ -168,7 +169,10 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         let left = length.filter(|_| stages.keep_length());
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } }));
     }
-    stages.finish(&mut first.data).map_err(|cut| broke(&loan, cut))?;
+    if let Err(cut) = stages.finish(&mut first.data) {
+        x.saw(&mut stages);
+        return Err(broke(&loan, cut));
+    }
     let all = joined(first.data);
     if length.is_some() {
         // The length is known again, so the client gets one as it did from upstream.

@@ -72,6 +72,7 @@ struct Watcher {
     dialect: Dialect,
     calls: openai::Calls,
     notes: Notes,
+    in_doubt: bool,
 }
 
 impl Observer {
@@ -86,7 +87,7 @@ impl Observer {
             Framing::Json => Source::Json(Vec::new()),
             Framing::Sse => Source::Sse(decoder(limit)),
         };
-        let watcher = Watcher { dialect, calls: openai::Calls::default(), notes: Notes::default() };
+        let watcher = Watcher { dialect, calls: openai::Calls::default(), notes: Notes::default(), in_doubt: false };
         Self { source, limit, watcher, passed: 0, against: None }
     }
 
@@ -94,6 +95,14 @@ impl Observer {
     #[must_use]
     pub fn holding_to(mut self, asked: Asked) -> Self {
         self.watcher.notes.asked = Some(asked);
+        self
+    }
+
+    /// The same for an answer whose framing nobody told: what can't be read in the one that was asked for may be
+    /// something else, and passes.
+    #[must_use]
+    pub const fn in_doubt(mut self) -> Self {
+        self.watcher.in_doubt = true;
         self
     }
 
@@ -221,7 +230,7 @@ impl Watcher {
     fn value(&mut self, json: &[u8]) -> Option<Against> {
         let Ok(value) = parse(json, &Limits::default().with_depth(Limits::DEPTH_CEILING)) else {
             self.notes.seen.skip();
-            return self.notes.asked.is_some().then_some(Against::Unreadable);
+            return (self.notes.asked.is_some() && !self.in_doubt).then_some(Against::Unreadable);
         };
         match self.dialect {
             Dialect::Messages => anthropic::watch(&mut self.notes, &value),

@@ -16,6 +16,7 @@ mod keys;
 mod lab;
 mod leaving;
 mod limits;
+mod llm;
 mod logs;
 mod mcp;
 mod metrics;

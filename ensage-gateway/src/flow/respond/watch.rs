@@ -16,7 +16,6 @@ use crate::flow::given::Given;
 use crate::flow::hold::Share;
 use crate::flow::identify::Conn;
 use crate::flow::reply;
-use crate::upstream::Fault;
 
 /// Watches one answer.
 pub(crate) struct Watch {
@@ -42,21 +41,17 @@ struct Guard {
 impl Watch {
     /// Who watches this answer, if it is an LLM's. What only observe mode let through is not held to what was asked
     /// for, and an error tells of nothing that was done: both are watched alone.
-    pub(super) fn of(
-        conn: &Conn,
-        x: &Exchange,
-        status: StatusCode,
-        framing: Option<Framing>,
-    ) -> Result<Option<Box<Self>>, Fault> {
-        let Expected::Llm(dialect, request) = &x.expected else { return Ok(None) };
+    pub(super) fn of(conn: &Conn, x: &Exchange, status: StatusCode, framing: Option<Framing>) -> Option<Box<Self>> {
+        let Expected::Llm(dialect, request) = &x.expected else { return None };
         let observed = x.facts.would.is_some();
         let asked = request.as_ref().filter(|_| status.is_success() && !observed).map(|request| request.asked());
-        let Some(framing) = framing else {
-            return match asked {
-                Some(_) => Err(Fault::Response { detail: "it is neither JSON nor an event stream" }),
-                None => Ok(None),
-            };
-        };
+        // An answer that does not say how it is framed is taken for what was asked for.
+        let streams = request.as_ref().is_some_and(|request| request.stream);
+        let guessed = if streams { Framing::Sse } else { Framing::Json };
+        let (framing, is_told) = (framing.unwrap_or(guessed), framing.is_some());
+        if asked.is_none() && !is_told {
+            return None;
+        }
         let hold = usize::try_from(x.policy().limits.body_hold).unwrap_or(usize::MAX);
         let given = x.given_room().filter(|_| !observed);
         let mut watch = Self { observer: Observer::with_limit(*dialect, framing, hold), given, guard: None };
@@ -65,12 +60,15 @@ impl Watch {
             let (held, share) = (VecDeque::new(), Share::new(conn));
             watch.guard = Some(Guard { framing, dialect: *dialect, call: x.call, held, passed: 0, share, cut: None });
         }
-        Ok(Some(Box::new(watch)))
+        if !is_told {
+            watch.observer = watch.observer.in_doubt();
+        }
+        Some(Box::new(watch))
     }
 
-    /// True if something of it may be kept back.
-    pub(super) const fn guards(&self) -> bool {
-        self.guard.is_some()
+    /// True if nothing of it goes before its end.
+    pub(super) fn holds_all(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.framing == Framing::Json)
     }
 
     /// True if nothing may be added or left out.

@@ -142,6 +142,15 @@ fn what_cannot_be_read_does_not_pass_either() {
     for fine in ["[DONE]", "", " "] {
         passes(Dialect::Chat, r#"{"model":"m","messages":[]}"#, fine);
     }
+    let doubtful = |framing, answer: &str| {
+        let asked = Request::default().asked();
+        let mut observer = Observer::new(Dialect::Responses, framing).holding_to(asked).in_doubt();
+        observer.feed(answer.as_bytes());
+        observer.end();
+        observer.against().is_some()
+    };
+    assert!(!doubtful(Framing::Json, "good") && !doubtful(Framing::Sse, "data: good\n\n"));
+    assert!(doubtful(Framing::Json, r#"{"output":[{"type":"mcp_call"}]}"#));
     for framing in [Framing::Json, Framing::Sse] {
         let mut observer = Observer::with_limit(Dialect::Messages, framing, 64).holding_to(Request::default().asked());
         observer.feed(b"data: {\"type\":\"ping\"}\n\n");
