@@ -9,7 +9,8 @@ use crate::llm::{LlmError, StoredKind};
 const ITEM: Family =
     Family { place: "input[]", type_place: "input[].type", what: "input item", kinds: ITEMS, common: COMMON };
 
-const COMMON: &[&str] = &["type", "id", "status"];
+/// The last is of Codex: where a text came from, and when.
+const COMMON: &[&str] = &["type", "id", "status", "internal_chat_message_metadata_passthrough"];
 
 const ITEMS: &[(&str, &[&str])] = &[
     ("message", &["content", "phase", "role"]),

@@ -3,6 +3,7 @@
 mod answers;
 mod chance;
 mod chat;
+mod recorded;
 mod refused;
 mod responses;
 
