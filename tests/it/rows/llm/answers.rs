@@ -1,5 +1,6 @@
 //! E5: what a provider does without being asked does not get to the agent.
 
+use ensage_tests::h2::send_all;
 use serde_json::Value;
 
 use super::super::lab::reason;
@@ -120,6 +121,35 @@ fn e5_a_stream_ends_before_what_was_not_asked_for() {
             assert_eq!(record["gen_ai"]["usage"]["input_tokens"], 11, "{record}");
         }
     }
+}
+
+/// The same on HTTP/2: the last words come before the reset.
+#[test]
+fn e5_a_stream_of_http2_is_reset_behind_its_last_words() {
+    let desk = Desk::start(|request| {
+        let path = request.line().split(' ').nth(1).unwrap().to_owned();
+        super::events(&[good(&path), &bad(&path), good(&path)])
+    });
+    let (host, path, body) = PLACES[2];
+    let client = desk.rig.h2(&desk.gateway, &format!("{host}:443"));
+    let ask = http::Request::post(format!("https://{host}{path}")).header("content-type", "application/json");
+    let body = body.replacen('{', "{\"stream\":true,", 1);
+    let (got, end) = client.run(async {
+        let mut send = client.sender().ready().await.unwrap();
+        let (response, mut stream) = send.send_request(ask.body(()).unwrap(), false).unwrap();
+        send_all(&mut stream, body.as_bytes(), true).await;
+        let mut stream = response.await.unwrap().into_body();
+        let mut got = Vec::new();
+        loop {
+            match stream.data().await {
+                Some(Ok(data)) => got.extend_from_slice(&data),
+                other => return (String::from_utf8(got).unwrap(), other.map(Result::unwrap_err)),
+            }
+        }
+    });
+    assert!(end.is_some_and(|end| end.is_reset()), "{got}");
+    assert!(got.contains("good-x") && got.contains("invalid_prompt") && !got.contains(MARK), "{got}");
+    assert_refused(&desk.last(), "refused");
 }
 
 #[test]
