@@ -1,6 +1,7 @@
 //! E1-E6, E10: calls to LLM providers, their answers, and what of both is refused.
 
 mod answers;
+mod held;
 mod kept;
 mod refused;
 mod spoken;
@@ -49,11 +50,12 @@ impl Desk {
         Self::with("", reply)
     }
 
-    fn with(gateway: &str, reply: impl Fn(&Answer) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    /// `more` ends the lines of `[gateway]`, or begins another table.
+    fn with(more: &str, reply: impl Fn(&Answer) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let rig = rig();
         let names = ["claude.test", "gpt.test", "other.test", "files.test", "desk.test"];
         let origin = Origin::answering(Some(rig.ca.leaf(&names)), reply);
-        let gateway = rig.start_with(&lab(ENTRIES).gateway(gateway).resolve("*.test:443", origin.address()));
+        let gateway = rig.start_with(&lab(ENTRIES).gateway(more).resolve("*.test:443", origin.address()));
         Self { rig, origin, gateway }
     }
 
