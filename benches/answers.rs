@@ -10,7 +10,7 @@ use std::hint::black_box;
 use ensage_benches::{Outcome, compare};
 use ensage_mcp::Revision;
 use ensage_mcp::filter::{Ask, Item, ResponseFilter};
-use ensage_mcp::llm::anthropic::{Framing, Observer};
+use ensage_mcp::llm::{Dialect, Framing, Observer};
 use ensage_mcp::mcp::{BodyReader, Head};
 use serde::de::IgnoredAny;
 
@@ -57,7 +57,7 @@ fn observe(bytes: &[u8], output: u64) -> Outcome {
             black_box(newlines.fold(0_usize, |sum, at| sum.wrapping_add(at)));
         },
         || {
-            let mut observer = Observer::new(Framing::Sse);
+            let mut observer = Observer::new(Dialect::Messages, Framing::Sse);
             for chunk in black_box(bytes).chunks(16 << 10) {
                 observer.feed(chunk);
             }

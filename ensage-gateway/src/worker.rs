@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
-use crate::flow::{self, Arrival, McpSessions};
+use crate::flow::{self, Arrival, Given, McpSessions};
 use crate::gate;
 use crate::gateway::{Generation, Shared};
 use crate::metrics::{CredentialTally, EnclaveTally, Tally};
@@ -30,6 +30,8 @@ pub(crate) struct Rooms {
     pub(crate) pool: Pool,
     /// MCP sessions that it was given.
     pub(crate) mcp: Rc<McpSessions>,
+    /// What of its LLM providers' state it was given.
+    pub(crate) given: Rc<Given>,
     /// What its enclave's calls are counted in.
     pub(crate) tally: Arc<EnclaveTally>,
     session: Arc<Session>,
@@ -185,6 +187,7 @@ impl Worker {
             .or_insert_with(|| Rooms {
                 pool: Pool::default(),
                 mcp: Rc::default(),
+                given: Rc::default(),
                 tally: self.tally.enclave(&session.opening.enclave),
                 session: session.clone(),
                 worker: self.tally.clone(),

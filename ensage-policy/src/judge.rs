@@ -323,7 +323,7 @@ impl<'p> Trial<'p> {
 fn needs(route: &Route, method: &str) -> Needs {
     match route.kind() {
         RouteKind::Mcp { .. } if method == "POST" => Needs::Judged,
-        RouteKind::Llm { endpoint, .. } if endpoint.has_body() => Needs::Judged,
+        RouteKind::Llm { endpoint, .. } if endpoint.body().is_some() => Needs::Judged,
         RouteKind::Mcp { .. } | RouteKind::Llm { .. } => Needs::Absent,
         RouteKind::Http | RouteKind::Unlisted => Needs::Nothing,
     }

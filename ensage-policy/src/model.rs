@@ -19,6 +19,7 @@ use crate::path::RequestPath;
 use crate::reason::Reason;
 pub use credential::{Credential, Slot, Source};
 pub use crl::Crl;
+pub use ensage_mcp::llm::Api as LlmApi;
 pub use hop::{Direct, HopFrom, NextHop};
 pub use limits::Limits;
 
@@ -292,13 +293,6 @@ pub struct HttpRule {
     pub undeclared_mcp: bool,
     /// The credential's name, named or implied.
     pub credential: Option<Arc<str>>,
-}
-
-/// The LLM APIs that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LlmApi {
-    /// Anthropic Messages.
-    Anthropic,
 }
 
 /// `[enclave.NAME.llm.PROVIDER]`

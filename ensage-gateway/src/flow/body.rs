@@ -37,6 +37,9 @@ pub(crate) enum Cut {
     /// The answer may not be passed on.
     #[error("the answer is refused")]
     Response,
+    /// The answer tells of something that its provider did unasked.
+    #[error("the provider did what it was not asked for")]
+    Unasked,
     /// The record could not be written, so the answer must not become complete.
     #[error("the audit log is not writable")]
     Audit,
@@ -91,6 +94,8 @@ pub(crate) struct Stream {
     /// Trailers that were read already, behind `ready`.
     trailers: Option<http::HeaderMap>,
     phase: Phase,
+    /// It has failed, and has waited a turn since.
+    lingered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,13 +117,21 @@ impl Stream {
     pub(crate) fn new(upstream: Incoming, stages: Stages, end: EndGuard, first: First, length: Option<u64>) -> Self {
         let First { data, trailers } = first;
         let ready = data.into_iter().map(Frame::data).collect();
-        Self { upstream, stages, end, ready, left: length, trailers, phase: Phase::Open }
+        Self { upstream, stages, end, ready, left: length, trailers, phase: Phase::Open, lingered: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 return Poll::Ready(Some(self.release(frame)));
+            }
+            if let Some(cut) = self.stages.failed() {
+                // What was let through before it, the last words among it, is written before the stream breaks off.
+                if !std::mem::replace(&mut self.lingered, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Err(self.broken(cut))));
             }
             if self.phase == Phase::Ended {
                 return Poll::Ready(None);
@@ -129,7 +142,7 @@ impl Stream {
             }
             match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
                 Some(Ok(frame)) => self.take(frame)?,
-                Some(Err(_)) => return Poll::Ready(Some(Err(self.end.broken(Cut::Upstream)))),
+                Some(Err(_)) => return Poll::Ready(Some(Err(self.broken(Cut::Upstream)))),
                 None => self.close(None)?,
             }
         }
@@ -139,7 +152,7 @@ impl Stream {
         match frame.into_data() {
             Ok(data) => {
                 let mut out = Vec::new();
-                self.stages.feed(data, &mut out).map_err(|cut| self.end.broken(cut))?;
+                self.stages.feed(data, &mut out).map_err(|cut| self.broken(cut))?;
                 self.ready.extend(out.into_iter().map(Frame::data));
                 Ok(())
             }
@@ -149,7 +162,7 @@ impl Stream {
 
     fn close(&mut self, trailers: Option<http::HeaderMap>) -> Result<(), Cut> {
         let mut out = Vec::new();
-        self.stages.finish(&mut out).map_err(|cut| self.end.broken(cut))?;
+        self.stages.finish(&mut out).map_err(|cut| self.broken(cut))?;
         self.ready.extend(out.into_iter().map(Frame::data));
         if let Some(trailers) = trailers {
             self.ready.push_back(Frame::trailers(self.stages.trailers(trailers)));
@@ -159,6 +172,12 @@ impl Stream {
             self.end.complete(&mut self.stages)?;
         }
         Ok(())
+    }
+
+    /// It breaks off here; what it said so far is recorded.
+    fn broken(&mut self, cut: Cut) -> Cut {
+        self.end.saw(&mut self.stages);
+        self.end.broken(cut)
     }
 
     /// Lets one frame go. Before the last one the record is written (contract section 8).
@@ -171,6 +190,12 @@ impl Stream {
             self.end.complete(&mut self.stages)?;
         }
         Ok(frame)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.end.saw(&mut self.stages);
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::body::{OutBody, UpSeen};
 use super::count::Turn;
+use super::given::Given;
 use super::hold::Held;
 use super::identify::{Conn, Member, Via};
 use super::reply::Form;
@@ -102,7 +103,7 @@ pub(super) struct Facts {
     pub(super) scrubbed: u64,
     /// Listed tools with characters that people don't see.
     pub(super) flagged: Vec<String>,
-    pub(super) seen: Option<Box<llm::anthropic::Seen>>,
+    pub(super) seen: Option<Box<llm::Seen>>,
 }
 
 pub(super) struct MessageFacts {
@@ -361,9 +362,9 @@ impl Exchange {
     /// What the body said, for whoever judges it again.
     pub(crate) fn content(&self, body: &OutBody) -> Content {
         match &self.expected {
-            Expected::Opaque | Expected::McpStream | Expected::Websocket(_) => body.unread(),
+            Expected::Opaque | Expected::McpStream | Expected::Websocket(_) | Expected::Llm(_, None) => body.unread(),
             Expected::Mcp(message) => Content::Mcp(message.clone()),
-            Expected::Anthropic(request) => Content::Llm(request.clone()),
+            Expected::Llm(_, Some(request)) => Content::Llm(request.clone()),
         }
     }
 
@@ -390,6 +391,11 @@ impl Exchange {
         if let (Some(member), Some(server)) = (&self.member, &self.facts.mcp_server) {
             member.mcp.learn(server, id, revision);
         }
+    }
+
+    /// Where it is remembered what its LLM provider keeps and has told the session of.
+    pub(crate) fn given_room(&self) -> Option<(Rc<Given>, Arc<str>)> {
+        Some((self.member.as_ref()?.rooms.given.clone(), self.facts.provider.clone()?))
     }
 
     /// The mode of the session's enclave at this moment.

@@ -53,6 +53,17 @@ impl Share {
         usize::try_from((all as u64).saturating_sub(self.bytes)).unwrap_or(usize::MAX)
     }
 
+    /// Room for `bytes` in all, at once; false if there is none. What is there already stays.
+    pub(crate) fn reach(&mut self, bytes: usize) -> bool {
+        let more = (bytes as u64).saturating_sub(self.bytes);
+        usize::try_from(more).is_ok_and(|more| self.grow(more))
+    }
+
+    /// Nothing is held any more.
+    pub(crate) fn empty(&mut self) {
+        (self.bytes, self.units) = (0, None);
+    }
+
     /// Room for `more` bytes at once; false if there is none.
     pub(crate) fn grow(&mut self, more: usize) -> bool {
         let Some(missing) = self.count(more) else { return false };

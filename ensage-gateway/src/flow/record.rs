@@ -144,6 +144,16 @@ impl Exchange {
         self.session().is_some_and(|s| s.streams.load(Ordering::Relaxed) > 1)
     }
 
+    /// Notes what an answer said, unless its record is written.
+    pub(crate) fn saw(&mut self, stages: &mut Stages) {
+        if self.state != State::Closed {
+            let Watched { scrubbed, seen, flagged } = stages.summary();
+            self.scrubbed(scrubbed);
+            self.facts.seen = seen.map(Box::new);
+            self.facts.flagged = flagged;
+        }
+    }
+
     pub(crate) fn client_gone(&mut self) {
         self.gone("client_gone", None);
     }
@@ -174,7 +184,7 @@ impl Exchange {
             (Cut::Placeholder, None) => ("refused", Some(Reason::PlaceholderWrongSlot)),
             (Cut::Client, None) => ("client_gone", None),
             (Cut::Upstream, None) => ("upstream_failed", Some(Reason::UpstreamClosed)),
-            (Cut::Response, _) => ("refused", Some(Reason::ResponseRefused)),
+            (Cut::Response | Cut::Unasked, _) => ("refused", Some(Reason::ResponseRefused)),
             (Cut::Audit, _) => ("refused", Some(Reason::AuditUnavailable)),
         };
         self.gone(outcome, reason);
@@ -361,11 +371,13 @@ impl EndGuard {
         self.x.count_overhead();
     }
 
+    /// Notes what the answer said.
+    pub(crate) fn saw(&mut self, stages: &mut Stages) {
+        self.x.saw(stages);
+    }
+
     fn end_record(&mut self, stages: &mut Stages) -> Result<Option<Seq>, Cut> {
-        let Watched { scrubbed, seen, flagged } = stages.summary();
-        self.x.scrubbed(scrubbed);
-        self.x.facts.seen = seen.map(Box::new);
-        self.x.facts.flagged = flagged;
+        self.saw(stages);
         self.x.end_record("complete", None)
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ensage_mcp::Revision;
+use ensage_mcp::llm::{Dialect, Refusal, error_body, error_event, failed_response};
 use ensage_mcp::mcp::{Id, Kind, code};
 use ensage_policy::judge::{Denial, Form as Governed, Route};
 use ensage_policy::model::Enclave;
@@ -64,8 +65,13 @@ pub(crate) enum Form {
         /// Revisions of the entry, for -32022.
         supported: Vec<Revision>,
     },
-    /// Anthropic's error object.
-    Anthropic,
+    /// The error object of an LLM API.
+    Llm {
+        /// Whose.
+        dialect: Dialect,
+        /// The answer is a stream of OpenAI Responses: a refusal is the one event of it.
+        streams: bool,
+    },
 }
 
 /// The form that a refusal of this request has. Where no entry lets it in, the one that its address belongs to.
@@ -75,7 +81,11 @@ pub(crate) fn form(route: Option<&Route>, enclave: &Enclave, target: &Target, he
     });
     match form {
         Governed::Http => Form::Http,
-        Governed::Llm => Form::Anthropic,
+        Governed::Llm(dialect) => {
+            // As long as the body is not read, the client's readiness for events says what it asks for.
+            let accepted = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            Form::Llm { dialect, streams: dialect == Dialect::Responses && accepted.contains("text/event-stream") }
+        }
         Governed::Mcp { revisions } => {
             Form::Mcp { id: None, kind: None, revision: None, named: None, supported: revisions.to_vec() }
         }
@@ -137,7 +147,7 @@ pub(crate) fn answer(form: &Form, id: Uuid, denial: &Denial, fault: Option<&str>
     let class = denial.reason.class();
     match (form, class) {
         (_, Class::Hidden) => hidden(id, name),
-        (Form::Anthropic, _) => anthropic(id, denial),
+        (Form::Llm { dialect, streams }, _) => llm(id, denial, *dialect, *streams),
         (Form::Mcp { id: rpc, kind, revision, named, supported }, _) => {
             let asked =
                 Asked { id: rpc.as_ref(), kind: *kind, revision: *revision, named: named.as_deref(), supported };
@@ -184,23 +194,48 @@ fn ensage(id: Uuid, denial: &Denial) -> Value {
     e
 }
 
-fn anthropic(id: Uuid, denial: &Denial) -> Response<ReplyBody> {
-    use ensage_mcp::llm::anthropic::{ErrorKind, error_body};
-    let (status, kind) = match denial.reason.class() {
-        Class::Rate => (429, ErrorKind::RateLimit),
-        _ if denial.reason.is_fault() => (denial.reason.status(), ErrorKind::for_status(denial.reason.status())),
-        _ => (400, ErrorKind::InvalidRequest),
+fn llm(id: Uuid, denial: &Denial, dialect: Dialect, streams: bool) -> Response<ReplyBody> {
+    let reason = denial.reason;
+    let (status, kind) = match reason.class() {
+        // An LLM WebSocket is told to fall back to POST (contract section 4).
+        _ if reason == Reason::WebsocketNotAllowed => (426, Refusal::Invalid),
+        Class::Rate => (429, Refusal::RateLimit),
+        _ if reason.is_fault() => (reason.status(), Refusal::for_status(reason.status())),
+        _ if streams => (200, Refusal::Invalid),
+        _ => (400, Refusal::Invalid),
     };
-    // An LLM WebSocket is told to fall back to POST (contract section 4).
-    let status = if denial.reason == Reason::WebsocketNotAllowed { 426 } else { status };
-    let body = error_body(kind, &denial.message, &ensage(id, denial));
-    let mut answer =
-        build(self::status(status), "application/json", &proxy_status(denial.reason), id, Bytes::from(body));
-    if !denial.reason.is_fault() {
+    let told = ensage(id, denial);
+    let (media_type, body) = if status == 200 {
+        ("text/event-stream", failed_response(&response_id(id), created(id), &denial.message, &told))
+    } else {
+        ("application/json", error_body(dialect, kind, &denial.message, &told))
+    };
+    let mut answer = build(self::status(status), media_type, &proxy_status(reason), id, Bytes::from(body));
+    // What was refused of an answer would be refused again, and would be paid again.
+    if !reason.is_fault() || reason == Reason::ResponseRefused {
         answer.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
-    retry_after(&mut answer, denial.reason);
+    retry_after(&mut answer, reason);
     answer
+}
+
+/// The last event of an LLM's stream that breaks off.
+pub(super) fn last_words(dialect: Dialect, id: Uuid, cut: Cut) -> Vec<u8> {
+    let message = match cut {
+        Cut::Unasked => "the provider did something by itself that was not asked for",
+        _ => "the provider's answer cannot be read",
+    };
+    let told = ensage(id, &Denial::new(Reason::ResponseRefused, message));
+    error_event(dialect, &response_id(id), created(id), message, &told)
+}
+
+fn response_id(id: Uuid) -> String {
+    format!("resp_{}", id.simple())
+}
+
+/// When the decision was taken, in seconds since 1970.
+fn created(id: Uuid) -> u64 {
+    id.get_timestamp().map_or(0, |begun| begun.to_unix().0)
 }
 
 struct Asked<'a> {

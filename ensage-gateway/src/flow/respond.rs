@@ -1,6 +1,7 @@
 //! The answer on its way to the client: its head cleaned, its body filtered, scrubbed and watched as it passes.
 
 mod stages;
+mod watch;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -10,8 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ensage_mcp::filter::{Ask, ResponseFilter};
-use ensage_mcp::llm::Request;
-use ensage_mcp::llm::anthropic::{Framing, Observer};
+use ensage_mcp::llm::{Dialect, Framing, Request};
 use ensage_mcp::mcp::{Message, Method};
 use ensage_policy::Reason;
 use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode, header};
@@ -31,6 +31,7 @@ use crate::upstream::Fault;
 
 use stages::Filter;
 pub(crate) use stages::{Allow, Stages, Watched};
+use watch::Watch;
 
 /// How the answer to a request must be read.
 pub(crate) enum Expected {
@@ -40,8 +41,8 @@ pub(crate) enum Expected {
     Mcp(Rc<Message>),
     /// A stream of an MCP server that answers nothing (GET), or the answer to a DELETE.
     McpStream,
-    /// An answer of Anthropic Messages.
-    Anthropic(Rc<Request>),
+    /// An answer of an LLM, in this dialect; to which request, if that was read.
+    Llm(Dialect, Option<Rc<Request>>),
     /// A change to WebSocket, or a refusal of it, which is not read.
     Websocket(Box<Handshake>),
 }
@@ -115,10 +116,14 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     let framing = framing(&head.headers);
     let filter = filter(x, head.status, framing)?;
+    let bodyless = is_bodyless(head.status, verb);
+    let watch = if bodyless { None } else { Watch::of(conn, x, head.status, framing) };
+    let filters_all = filter.is_some() && framing == Some(Framing::Json);
+    let holds = filters_all || watch.as_ref().is_some_and(|watch| watch.holds_all());
     let mut stages = Stages {
-        held: (filter.is_some() && framing == Some(Framing::Json)).then(|| Share::new(conn)),
+        held: holds.then(|| Share::new(conn)),
         filter,
-        observer: observer(x, framing),
+        watch,
         scrub: scrub.scrubber(),
         mcp: x.mcp_room(),
         buffer: Vec::new(),
@@ -129,7 +134,7 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
     }
     x.status(head.status);
     learn_session(x, &head.headers);
-    if is_bodyless(head.status, verb) {
+    if bodyless {
         stages.filter = None;
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Whole(Bytes::new()) }));
     }
@@ -153,7 +158,10 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         x.takes_over();
     }
     let ended = match taken {
-        Some(taken) => taken.map_err(|failed| failed.told(&loan))?,
+        Some(taken) => taken.map_err(|failed| {
+            x.saw(&mut stages);
+            failed.told(&loan)
+        })?,
         None if stages.is_undecided() => return Err(Fault::Timeout.into()),
         None => false,
     };
@@ -165,7 +173,10 @@ pub(crate) async fn answer(conn: &Conn, x: &mut Exchange, verb: &Verb, answer: A
         let left = length.filter(|_| stages.keep_length());
         return Ok(Box::new(Prepared { head, stages, loan, rest: Rest::Stream { body, first, left } }));
     }
-    stages.finish(&mut first.data).map_err(|cut| broke(&loan, cut))?;
+    if let Err(cut) = stages.finish(&mut first.data) {
+        x.saw(&mut stages);
+        return Err(broke(&loan, cut));
+    }
     let all = joined(first.data);
     if length.is_some() {
         // The length is known again, so the client gets one as it did from upstream.
@@ -228,6 +239,9 @@ async fn at_once(body: &mut Incoming, stages: &mut Stages, first: &mut First, wa
                         return Err(Failed::NoRoom);
                     }
                     stages.feed(data, &mut first.data).map_err(Failed::Broken)?;
+                    if stages.failed().is_some() {
+                        return Ok(false);
+                    }
                 }
                 // What is held goes out with a length, and HTTP/1 has no place for trailers then.
                 Err(_) if stages.is_undecided() => return Ok(true),
@@ -271,6 +285,7 @@ fn joined(parts: Vec<Bytes>) -> Bytes {
 fn broke(loan: &Loan, cut: Cut) -> Stop {
     match (loan.violation(), cut) {
         (Some(detail), _) => Fault::Protocol { detail }.into(),
+        (None, Cut::Unasked) => Fault::Response { detail: "its provider did something that was not asked for" }.into(),
         (None, Cut::Response) => Fault::Response { detail: "it cannot be read in one way only" }.into(),
         (None, _) => Fault::Closed.into(),
     }
@@ -314,7 +329,7 @@ impl Prepared {
 /// The filter of an MCP answer, by what was asked.
 fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Result<Option<Box<Filter>>, Stop> {
     let ask = match &x.expected {
-        Expected::Opaque | Expected::Anthropic(_) | Expected::Websocket(_) => return Ok(None),
+        Expected::Opaque | Expected::Llm(..) | Expected::Websocket(_) => return Ok(None),
         Expected::Mcp(message) => Ask::from(&**message),
         Expected::McpStream => Ask::stream(x.mcp_revision()),
     };
@@ -331,11 +346,6 @@ fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Res
 
 fn framing(headers: &HeaderMap) -> Option<Framing> {
     Framing::of(headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or(""))
-}
-
-fn observer(x: &Exchange, framing: Option<Framing>) -> Option<Box<Observer>> {
-    let framing = framing.filter(|_| matches!(x.expected, Expected::Anthropic(_)))?;
-    Some(Box::new(Observer::new(framing)))
 }
 
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {

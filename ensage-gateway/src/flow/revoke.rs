@@ -140,7 +140,8 @@ impl Running {
             Content::Mcp(message) => Said::Mcp(message),
             Content::Llm(request) => Said::Llm(request),
         };
-        let permit = identify::admit(&policy, enclave, &self.member)?.whole(&facts, said)?;
+        let given = |provider: &str, stored: &llm::StoredId| self.member.rooms.given.has(provider, stored);
+        let permit = identify::admit(&policy, enclave, &self.member)?.whole(&facts, said, &given)?;
         match permit.fill() {
             Fill::Nothing => Ok(()),
             Fill::Substitute { credential, .. } | Fill::Inject { credential, .. } => {

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ensage_mcp::Revision;
-use ensage_mcp::llm::anthropic::{Endpoint, RequestReader};
+use ensage_mcp::llm::{Dialect, Endpoint, RequestReader, StoredId, StoredKind};
 use ensage_mcp::mcp::{self, BodyReader, Field, Message};
 use ensage_policy::Reason;
 use ensage_policy::judge::{RouteKind, Trial};
+use ensage_policy::path::RequestPath;
 use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -34,7 +35,7 @@ pub(super) async fn body(
 ) -> Result<OutBody, Stop> {
     match asked.route.kind() {
         RouteKind::Mcp { server } => mcp_body(asked, x, trial, server, body).await,
-        RouteKind::Llm { endpoint, .. } => llm_body(asked, x, trial, *endpoint, body).await,
+        RouteKind::Llm { provider, endpoint } => llm_body(asked, x, trial, (provider, *endpoint), body).await,
         RouteKind::Http | RouteKind::Unlisted => passing(asked, x, body),
     }
 }
@@ -208,28 +209,44 @@ async fn llm_body(
     asked: &Asked<'_>,
     x: &mut Exchange,
     trial: &mut Trial<'_>,
-    endpoint: Endpoint,
+    (provider, endpoint): (&Arc<str>, Endpoint),
     body: &mut Option<Incoming>,
 ) -> Result<OutBody, Stop> {
     let Asked { conn, member, head, route, .. } = *asked;
-    if !endpoint.has_body() {
+    let given = |stored: &StoredId| member.rooms.given.has(provider, stored);
+    let Some(dialect) = endpoint.body() else {
         if body.as_ref().is_some_and(|b| !b.is_end_stream()) {
             return Err(Stop::refused(Reason::MalformedLlm, "this endpoint takes no body"));
         }
+        if endpoint == Endpoint::Kept {
+            trial.kept(route, StoredId { kind: StoredKind::Response, id: last_segment(head) }, &given)?;
+        }
+        if let Some(dialect) = endpoint.answer() {
+            x.expect(Expected::Llm(dialect, None));
+        }
         return Ok(OutBody::Empty);
-    }
+    };
     json_content(&head.headers)?;
     let mut held = hold(asked, x, body).await?;
     let (bytes, masked) = substitute::mask(conn, member, &mut held)?;
     x.masked(masked);
-    let mut reader = RequestReader::new(x.policy().limits.body_hold);
+    let mut reader = RequestReader::new(dialect, x.policy().limits.body_hold);
     reader.feed(&bytes);
     let request = reader.finish().map_err(|error| trial.unreadable_llm(route, &error))?;
     x.inference(&request);
-    let proof = trial.inference(route, &request)?;
-    x.expect(Expected::Anthropic(Rc::new(request)));
+    if let Form::Llm { streams, .. } = &mut x.form {
+        *streams = request.stream && dialect == Dialect::Responses;
+    }
+    let proof = trial.inference(route, &request, &given)?;
+    x.expect(Expected::Llm(dialect, Some(Rc::new(request))));
     x.hold(held);
     Ok(OutBody::judged(bytes, proof))
+}
+
+/// The last segment of the path, percent-decoded.
+fn last_segment(head: &http::request::Parts) -> String {
+    let path = RequestPath::parse(head.uri.path()).ok().and_then(|path| path.decoded());
+    path.and_then(|path| path.rsplit('/').next().map(str::to_owned)).unwrap_or_default()
 }
 
 /// A governed body is JSON, or it is not read and so refused.

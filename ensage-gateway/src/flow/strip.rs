@@ -31,7 +31,7 @@ pub(super) fn drop_stray_mcp(headers: &mut HeaderMap, expected: &Expected) {
     let stray: &[&str] = match expected {
         Expected::Mcp(message) if message.revision.is_modern() => &["mcp-session-id", "last-event-id"],
         Expected::McpStream => &["mcp-method", "mcp-name"],
-        Expected::Mcp(_) | Expected::Opaque | Expected::Anthropic(_) | Expected::Websocket(_) => &[],
+        Expected::Mcp(_) | Expected::Opaque | Expected::Llm(..) | Expected::Websocket(_) => &[],
     };
     for name in stray {
         headers.remove(*name);

@@ -12,7 +12,7 @@ use crate::model::{LlmApi, LlmRule, Scheme};
 /// `None` for an API that is not read yet.
 const APIS: &[(&str, Option<LlmApi>)] = &[
     ("anthropic", Some(LlmApi::Anthropic)),
-    ("openai", None),
+    ("openai", Some(LlmApi::OpenAi)),
     ("gemini", None),
     ("bedrock", None),
     ("vertex", None),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::denial::Denial;
-use super::route::{Asked, Entry, Found, RouteKind, is_at, llm_host};
+use super::route::{Asked, Entry, Found, RouteKind, is_at, is_llm_host};
 use crate::authority::Fit;
 use crate::model::{Enclave, HttpRule, Rule};
 use crate::reason::Reason;
@@ -52,7 +52,7 @@ pub(super) fn find<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Found<'e> {
         return shut(fine(), Err(Denial::new(Reason::AmbiguousPath, doubt.to_string()).by(&rule.rule)), fine());
     }
     // The entry of an LLM or MCP server lets the method pass: its host was reached, its path was not.
-    if llm_host(enclave, asked.authority, asked.scheme).is_some() {
+    if is_llm_host(enclave, asked.authority, asked.scheme) {
         return shut(fine(), fine(), Err(llm_path(asked, &nothing)));
     }
     let server = enclave.mcp.iter().any(|rule| is_at(rule, asked.authority, asked.scheme));

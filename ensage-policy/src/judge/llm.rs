@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ensage_mcp::llm::{Connector, LlmError, Request};
+use ensage_mcp::llm::{Connector, LlmError, Place, Request, StoredId};
 
 use super::Trial;
 use super::denial::{Denial, Step};
@@ -10,26 +10,43 @@ use super::permit::BodyPermit;
 use super::reach;
 use super::route::{self, Asked, Route, RouteKind, is_at, takes_query};
 use super::url::Url;
-use crate::model::{Enclave, LlmRule, Rule};
+use crate::model::{Enclave, LlmRule, McpRule, Rule};
 use crate::path::Likeness;
 use crate::reason::Reason;
 
 impl Trial<'_> {
-    /// Judges one whole call.
+    /// Judges one whole call; `given` tells what of its provider's state the session was given.
     ///
     /// # Errors
     /// `provider_tool_not_allowed`, also for a tool or block that is not known; `connector_not_allowed`,
-    /// `url_source_not_allowed`, `stored_id_not_allowed`, `model_not_allowed`.
-    pub fn inference(&mut self, route: &Route, request: &Request) -> Result<BodyPermit, Denial> {
-        let Some(rule) = route.llm() else {
-            return Err(Denial::new(Reason::Internal, "this request is not governed by an LLM entry"));
-        };
+    /// `url_source_not_allowed`, `stored_id_not_allowed`, `model_not_allowed`, `foreign_credential`.
+    pub fn inference(
+        &mut self,
+        route: &Route,
+        request: &Request,
+        given: &dyn Fn(&StoredId) -> bool,
+    ) -> Result<BodyPermit, Denial> {
+        let rule = self.governing(route)?;
         self.settle(Step::Tool, provider_tools(rule, request))?;
-        self.settle(Step::Tool, connectors(self.enclave, request))?;
+        self.settle(Step::Tool, connectors(self.enclave, rule, request))?;
         self.settle(Step::Tool, url_sources(self.enclave, request))?;
-        self.settle(Step::Tool, stored_ids(rule, request))?;
+        self.settle(Step::Tool, stored_ids(rule, &request.stored_ids, given))?;
         self.settle(Step::Model, models(rule, &request.models))?;
+        self.settle(Step::Credential, secrets(self.enclave, rule, request))?;
         Ok(self.body_permit())
+    }
+
+    /// Judges a request for something that the provider keeps.
+    ///
+    /// # Errors
+    /// `stored_id_not_allowed`
+    pub fn kept(&mut self, route: &Route, id: StoredId, given: &dyn Fn(&StoredId) -> bool) -> Result<(), Denial> {
+        let rule = self.governing(route)?;
+        self.settle(Step::Tool, stored_ids(rule, &[id], given))
+    }
+
+    fn governing<'r>(&self, route: &'r Route) -> Result<&'r LlmRule, Denial> {
+        route.llm().ok_or_else(|| Denial::new(Reason::Internal, "this request is not governed by an LLM entry"))
     }
 
     /// Judges a model by its name alone, as `explain` does.
@@ -49,10 +66,10 @@ impl Trial<'_> {
     }
 }
 
-/// Unknown means refuse: nobody could say what the provider would do.
 /// What a step said, by a rule of its own if it allows.
 type Said = Result<Option<Cow<'static, Rule>>, Denial>;
 
+/// Unknown means refuse: nobody could say what the provider would do.
 fn provider_tools(rule: &LlmRule, request: &Request) -> Said {
     let list = &rule.provider_tools_rule;
     if let Some(unknown) = request.unknown.first() {
@@ -70,27 +87,62 @@ fn provider_tools(rule: &LlmRule, request: &Request) -> Said {
     }
 }
 
-/// A provider may call an MCP server only where the agent might call it.
-fn connectors(enclave: &Enclave, request: &Request) -> Said {
-    let declared = |connector: &&Connector| Url::parse(&connector.url).is_ok_and(|url| is_declared(enclave, &url));
-    match request.connectors.iter().find(|connector| !declared(connector)) {
-        None => Ok(None),
-        Some(connector) => {
+/// A provider may call an MCP server only where the agent might call it, and what it knows by name where that is listed.
+fn connectors(enclave: &Enclave, rule: &LlmRule, request: &Request) -> Said {
+    let allowed = |connector: &&Connector| match &connector.place {
+        Place::Url(url) => declared(enclave, url).is_some(),
+        Place::Named(id) => rule.provider_tools.iter().any(|listed| **listed == **id),
+    };
+    let Some(connector) = request.connectors.iter().find(|connector| !allowed(connector)) else { return Ok(None) };
+    let name = shown(&connector.name);
+    Err(match &connector.place {
+        Place::Url(_) => {
             let list = Rule { path: format!("{}.mcp", enclave.rule.path).into(), line: enclave.rule.line };
-            let message =
-                format!("the connector {} is not an MCP server of this enclave; leave it out", connector.name);
+            let message = format!("the connector {name} is not an MCP server of this enclave; leave it out");
             let remedy = format!("declare its url as {}.NAME", list.path);
-            Err(Denial::new(Reason::ConnectorNotAllowed, message).by(&list).remedy(remedy))
+            Denial::new(Reason::ConnectorNotAllowed, message).by(&list).remedy(remedy)
         }
-    }
+        Place::Named(id) => {
+            let message = format!("the connector {name} is not allowed; leave it out");
+            let remedy = format!("add {} to provider_tools of {}", shown(id), rule.rule.path);
+            Denial::new(Reason::ConnectorNotAllowed, message).by(&rule.provider_tools_rule).remedy(remedy)
+        }
+    })
 }
 
-fn is_declared(enclave: &Enclave, url: &Url) -> bool {
-    enclave.mcp.iter().any(|rule| {
+/// The `mcp` entry at this URL.
+fn declared<'e>(enclave: &'e Enclave, url: &str) -> Option<&'e McpRule> {
+    let url = Url::parse(url).ok()?;
+    enclave.mcp.iter().find(|rule| {
         is_at(rule, &url.authority, url.scheme)
             && url.path.likeness(&rule.endpoint) == Likeness::Same
             && takes_query(rule, url.query.as_deref())
     })
+}
+
+/// A secret in the body is the agent's own, which nobody here gave it: with another's account it might carry things
+/// out. It may go where the agent might send it by itself, to an MCP server whose entry has no credential.
+fn secrets(enclave: &Enclave, rule: &LlmRule, request: &Request) -> Said {
+    let own = |connector: &&Connector| match &connector.place {
+        Place::Url(url) => declared(enclave, url).is_some_and(|entry| entry.credential.is_none()),
+        Place::Named(_) => false,
+    };
+    let refused = |what: String| {
+        let message = format!("{what} carries a credential that is not this enclave's; leave it out");
+        Err(Denial::new(Reason::ForeignCredential, message).by(&rule.rule))
+    };
+    if let Some(place) = request.secrets.first() {
+        return refused((*place).to_owned());
+    }
+    match request.connectors.iter().filter(|connector| connector.authorized).find(|connector| !own(connector)) {
+        Some(connector) => refused(format!("the connector {}", shown(&connector.name))),
+        None => Ok(None),
+    }
+}
+
+/// A name that the client made up, as a message repeats it.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(128).collect()
 }
 
 /// A provider may fetch only what the agent might fetch with GET by an `http` rule.
@@ -114,12 +166,13 @@ fn is_open(enclave: &Enclave, url: &Url) -> bool {
     reach::closed(enclave, authority).is_none() && found.kind == RouteKind::Http
 }
 
-/// Nothing is known here of what a provider keeps, nor whose it is.
-fn stored_ids(rule: &LlmRule, request: &Request) -> Said {
-    match request.stored_ids.first() {
+/// Of what a provider keeps, the session may take up what it was given.
+fn stored_ids(rule: &LlmRule, ids: &[StoredId], given: &dyn Fn(&StoredId) -> bool) -> Said {
+    match ids.iter().find(|stored| !given(stored)) {
         None => Ok(None),
         Some(stored) => {
-            let message = format!("a stored {} is not allowed; send the content itself", stored.kind.as_str());
+            let kind = stored.kind.as_str();
+            let message = format!("this session was not given that {kind}; send the content itself");
             Err(Denial::new(Reason::StoredIdNotAllowed, message).by(&rule.rule))
         }
     }
@@ -133,10 +186,7 @@ fn models(rule: &LlmRule, models: &[String]) -> Said {
         Denial::new(Reason::ModelNotAllowed, message).by(&rule.models_rule).remedy(remedy)
     };
     match models.iter().find(|model| !allowed(model)) {
-        Some(model) => {
-            let model: String = model.chars().filter(|c| !c.is_control()).take(128).collect();
-            Err(refused(format!("the model {model} is not allowed; use another one")))
-        }
+        Some(model) => Err(refused(format!("the model {} is not allowed; use another one", shown(model)))),
         None if models.is_empty() => Err(refused("this call names no model".to_owned())),
         None => Ok(Some(Cow::Owned(rule.models_rule.clone()))),
     }

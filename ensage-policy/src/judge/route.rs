@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ensage_mcp::Revision;
-use ensage_mcp::llm::anthropic::Endpoint;
+use ensage_mcp::llm::{Dialect, Endpoint};
 use ipnet::IpNet;
 
 use super::denial::Denial;
 use super::http;
 use crate::authority::{Authority, Fit, Host, HostPattern};
-use crate::model::{Enclave, HttpRule, LlmApi, LlmRule, McpRule, Rule, Scheme};
+use crate::model::{Enclave, HttpRule, LlmRule, McpRule, Rule, Scheme};
 use crate::path::{Likeness, RequestPath};
 use crate::reason::Reason;
 
@@ -79,7 +79,7 @@ pub enum Form<'e> {
     /// Problem details, or the hidden answer.
     Http,
     /// The error object of the LLM API.
-    Llm,
+    Llm(Dialect),
     /// JSON-RPC.
     Mcp {
         /// The revisions that the entry lists.
@@ -95,11 +95,22 @@ pub fn form<'e>(
     method: &str,
     path: &RequestPath,
 ) -> Form<'e> {
-    match find(enclave, &Asked { authority, scheme, method, path, query: None }).entry {
+    let found = find(enclave, &Asked { authority, scheme, method, path, query: None });
+    match found.entry {
         Entry::Mcp(at) => Form::Mcp { revisions: enclave.mcp.get(at).map_or(&[], |rule| &rule.revisions) },
-        Entry::Llm(_) => Form::Llm,
+        Entry::Llm(at) => llm_form(enclave, at, &found.kind),
         Entry::Http(_) | Entry::None => Form::Http,
     }
+}
+
+/// The dialect of the endpoint, or the one in which its API tells errors of others.
+fn llm_form<'e>(enclave: &Enclave, at: usize, kind: &RouteKind) -> Form<'e> {
+    let asked = match kind {
+        RouteKind::Llm { endpoint, .. } => endpoint.body(),
+        RouteKind::Mcp { .. } | RouteKind::Http | RouteKind::Unlisted => None,
+    };
+    let of_api = || enclave.llm.get(at).map_or(Dialect::Messages, |rule| rule.api.dialect());
+    Form::Llm(asked.unwrap_or_else(of_api))
 }
 
 impl Route {
@@ -120,7 +131,7 @@ impl Route {
     pub fn form(&self) -> Option<Form<'_>> {
         match self.entry {
             Entry::Mcp(_) => Some(Form::Mcp { revisions: self.mcp().map_or(&[], |rule| &rule.revisions) }),
-            Entry::Llm(_) => Some(Form::Llm),
+            Entry::Llm(at) => Some(llm_form(&self.enclave, at, &self.kind)),
             Entry::Http(_) => Some(Form::Http),
             Entry::None => None,
         }
@@ -281,36 +292,43 @@ pub(super) fn takes_query(rule: &McpRule, query: Option<&str>) -> bool {
     query.is_none() || query == rule.query.as_deref()
 }
 
-/// The `llm` entry whose API this path belongs to, or belongs to for a forgiving server.
+/// The `llm` entry whose API this path belongs to, or belongs to for a forgiving server. Of several entries of one host
+/// each has the paths of its API, and the first those of both.
 fn llm<'e>(enclave: &'e Enclave, asked: &Asked<'_>) -> Option<Found<'e>> {
-    let (at, rule) = llm_host(enclave, asked.authority, asked.scheme)?;
-    let LlmApi::Anthropic = rule.api;
     let decoded = asked.path.decoded();
-    let known = |method: &str| decoded.as_deref().and_then(|path| Endpoint::of(method, path));
-    let found = |endpoint: Endpoint| {
+    let here = || llm_rules(enclave, asked.authority, asked.scheme);
+    let found = |at: usize, rule: &'e LlmRule, endpoint: Endpoint| {
         let kind = RouteKind::Llm { provider: rule.name.clone(), endpoint };
         Found::open(kind, Entry::Llm(at), &rule.rule)
     };
-    if let Some(endpoint) = known(asked.method) {
-        return Some(found(endpoint));
+    let known = |rule: &LlmRule, method: &str| decoded.as_deref().and_then(|path| rule.api.endpoint(method, path));
+    if let Some((at, rule, endpoint)) = here().find_map(|(at, rule)| Some((at, rule, known(rule, asked.method)?))) {
+        return Some(found(at, rule, endpoint));
     }
-    if let Some(endpoint) = known("POST").or_else(|| known("GET")) {
+    let other = |rule: &LlmRule| known(rule, "POST").or_else(|| known(rule, "GET"));
+    if let Some((at, rule, endpoint)) = here().find_map(|(at, rule)| Some((at, rule, other(rule)?))) {
         let message = format!("{} is not allowed on this endpoint of the LLM API", asked.method);
         let method = Err(Denial::new(Reason::MethodNotAllowed, message).by(&rule.rule));
-        return Some(Found { method, ..found(endpoint) });
+        return Some(Found { method, ..found(at, rule, endpoint) });
     }
     let loose = format!("/{}", asked.path.loose().join("/"));
-    let near = Endpoint::of("POST", &loose).or_else(|| Endpoint::of("GET", &loose))?;
+    let near = |rule: &LlmRule| rule.api.endpoint("POST", &loose).or_else(|| rule.api.endpoint("GET", &loose));
+    let (at, rule, near) = here().find_map(|(at, rule)| Some((at, rule, near(rule)?)))?;
     let message = "this is not a path of the LLM API, only one that looks like it";
     let classify = Err(Denial::new(Reason::LlmPathNotAllowed, message).by(&rule.rule));
-    Some(Found { classify, ..found(near) })
+    Some(Found { classify, ..found(at, rule, near) })
 }
 
-pub(super) fn llm_host<'e>(
+/// True if an `llm` entry has this host.
+pub(super) fn is_llm_host(enclave: &Enclave, authority: &Authority, scheme: Scheme) -> bool {
+    llm_rules(enclave, authority, scheme).next().is_some()
+}
+
+fn llm_rules<'e>(
     enclave: &'e Enclave,
     authority: &Authority,
     scheme: Scheme,
-) -> Option<(usize, &'e LlmRule)> {
-    let mut rules = enclave.llm.iter().enumerate();
-    rules.find(|(_, rule)| scheme == Scheme::Https && rule.host.matches(authority) == Fit::Full)
+) -> impl Iterator<Item = (usize, &'e LlmRule)> {
+    let rules = enclave.llm.iter().enumerate();
+    rules.filter(move |(_, rule)| scheme == Scheme::Https && rule.host.matches(authority) == Fit::Full)
 }

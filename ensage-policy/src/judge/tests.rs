@@ -75,6 +75,20 @@ addresses = ["10.2.0.0/16"]
 api = "anthropic"
 host = "bare-llm.test"
 
+[enclave.a.llm.openai]
+api = "openai"
+host = "openai.test"
+models = ["gpt-*"]
+provider_tools = ["web_search", "connector_gmail", "code_interpreter"]
+
+[enclave.a.llm.two-a]
+api = "anthropic"
+host = "two.test"
+
+[enclave.a.llm.two-o]
+api = "openai"
+host = "two.test"
+
 [enclave.a.mcp.git]
 url = "https://mcp.test/mcp/"
 tools = ["get_*", "search", "odd name", "**"]

@@ -1,6 +1,6 @@
 //! All steps of an exchange whose body has been read, in one go: how a call that runs is held against a new policy.
 
-use ensage_mcp::llm;
+use ensage_mcp::llm::{self, StoredId};
 use ensage_mcp::mcp::Message;
 
 use super::denial::Denial;
@@ -23,17 +23,25 @@ pub enum Said<'a> {
 }
 
 impl Trial<'_> {
-    /// Every step behind identity, for a body that is known.
+    /// Every step behind identity, for a body that is known; `given` tells what of which provider's state the session was
+    /// given.
     ///
     /// # Errors
     /// The first refusing step; `path_not_allowed` where what was read is governed by no entry, or by one that would
     /// have had to read it.
-    pub fn whole(mut self, facts: &HeadFacts<'_>, said: Said<'_>) -> Result<HeadPermit, Denial> {
+    pub fn whole(
+        mut self,
+        facts: &HeadFacts<'_>,
+        said: Said<'_>,
+        given: &dyn Fn(&str, &StoredId) -> bool,
+    ) -> Result<HeadPermit, Denial> {
         self.reach(facts.authority, facts.scheme)?;
         let route = self.head(facts)?;
         let judged = match (said, route.kind()) {
             (Said::Mcp(message), RouteKind::Mcp { .. }) => Some(self.message(&route, message)?),
-            (Said::Llm(request), RouteKind::Llm { .. }) => Some(self.inference(&route, request)?),
+            (Said::Llm(request), RouteKind::Llm { provider, .. }) => {
+                Some(self.inference(&route, request, &|stored| given(provider, stored))?)
+            }
             (Said::Absent, _) | (Said::Unread, RouteKind::Http | RouteKind::Unlisted) => None,
             (Said::Mcp(_) | Said::Llm(_) | Said::Unread, _) => {
                 return Err(Denial::new(Reason::PathNotAllowed, "this call is governed by another entry, or by none"));

@@ -17,6 +17,7 @@ mod lab;
 mod leaving;
 mod limits;
 mod lists;
+mod llm;
 mod logs;
 mod mcp;
 mod metrics;

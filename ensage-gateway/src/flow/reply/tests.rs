@@ -67,24 +67,59 @@ fn plain_http_has_the_status_of_each_reason() {
 
 #[test]
 fn an_llm_refusal_is_a_400_in_the_words_of_its_api() {
-    for reason in Reason::ALL.iter().copied() {
-        let (status, headers, body) = told(&Form::Anthropic, reason);
+    let forms =
+        [Dialect::Messages, Dialect::Chat, Dialect::Responses].map(|dialect| Form::Llm { dialect, streams: false });
+    for (form, reason) in forms.iter().flat_map(|form| Reason::ALL.iter().copied().map(move |reason| (form, reason))) {
+        let (status, headers, body) = told(form, reason);
         if reason.class() == Class::Hidden {
             assert_eq!(status, 502);
             continue;
         }
         let body: Value = serde_json::from_str(&body).unwrap();
-        let (expected, kind) = match reason {
-            Reason::RateLimited => (429, "rate_limit_error"),
+        let (expected, kind, openai) = match reason {
+            Reason::RateLimited => (429, "rate_limit_error", "rate_limit_error"),
             // An LLM WebSocket is told to fall back.
-            Reason::WebsocketNotAllowed => (426, "invalid_request_error"),
-            Reason::UpstreamTimeout => (504, "timeout_error"),
-            _ if reason.is_fault() => (reason.status(), "api_error"),
-            _ => (400, "invalid_request_error"),
+            Reason::WebsocketNotAllowed => (426, "invalid_request_error", "invalid_request_error"),
+            Reason::UpstreamTimeout => (504, "timeout_error", "server_error"),
+            _ if reason.is_fault() => (reason.status(), "api_error", "server_error"),
+            _ => (400, "invalid_request_error", "invalid_request_error"),
         };
-        assert_eq!((status, body["error"]["type"].as_str()), (expected, Some(kind)), "{reason}");
-        assert_eq!(body["error"]["ensage"]["reason"], reason.code());
-        assert_eq!(headers.contains_key("x-should-retry"), !reason.is_fault(), "{reason}");
+        let error = &body["error"];
+        if matches!(form, Form::Llm { dialect: Dialect::Messages, .. }) {
+            assert_eq!((&body["type"], &error["type"]), (&"error".into(), &kind.into()), "{reason}");
+        } else {
+            assert_eq!((&error["code"], &error["param"]), (&reason.code().into(), &Value::Null), "{reason}");
+            assert_eq!(error["type"], openai, "{reason}");
+        }
+        assert_eq!(status, expected, "{reason}");
+        assert_eq!(error["message"], "a sentence");
+        let e =
+            json!({"reason": reason.code(), "decision_id": Uuid::nil().to_string(), "ask": "what a human would add"});
+        assert_eq!(error["ensage"], e);
+        let last = !reason.is_fault() || reason == Reason::ResponseRefused;
+        assert_eq!(headers.contains_key("x-should-retry"), last, "{reason}");
+    }
+}
+
+#[test]
+fn a_refused_stream_of_responses_is_its_one_event() {
+    for reason in Reason::ALL.iter().copied().filter(|reason| reason.class() != Class::Hidden) {
+        let (status, headers, body) = told(&Form::Llm { dialect: Dialect::Responses, streams: true }, reason);
+        let plain = reason.is_fault() || matches!(reason, Reason::RateLimited | Reason::WebsocketNotAllowed);
+        assert_eq!(status == 200, !plain, "{reason}");
+        if plain {
+            assert_eq!(headers["content-type"], "application/json", "{reason}");
+            continue;
+        }
+        assert_eq!(
+            (&headers["content-type"], &headers["x-should-retry"]),
+            (&"text/event-stream".parse().unwrap(), &"false".parse().unwrap())
+        );
+        assert_eq!(headers["ensage-decision"], Uuid::nil().to_string());
+        let data = body.strip_prefix("event: response.failed\ndata: ").unwrap().strip_suffix("\n\n").unwrap();
+        let error = serde_json::from_str::<Value>(data).unwrap()["response"]["error"].take();
+        assert_eq!((&error["code"], &error["message"]), (&"invalid_prompt".into(), &"a sentence".into()));
+        assert_eq!(error["ensage"]["reason"], reason.code());
     }
 }
 

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use ensage_creds::Scrubber;
 use ensage_mcp::Revision;
 use ensage_mcp::filter::{Item, ResponseFilter};
-use ensage_mcp::llm::anthropic::{Observer, Seen};
+use ensage_mcp::llm::Seen;
 use http::HeaderMap;
 
+use super::watch::Watch;
 use crate::flow::body::Cut;
 use crate::flow::hold::Share;
 use crate::flow::scan::McpSessions;
@@ -19,14 +20,15 @@ use crate::gate::trailer_passes;
 pub(crate) type Allow = Box<dyn FnMut(&Item<'_>) -> bool>;
 pub(super) type Filter = ResponseFilter<Allow>;
 
-/// What an answer's body goes through, in this order: filter, watch, scrub.
+/// What an answer's body goes through, in this order: filter, scrub, watch. What is watched is what the agent gets: a
+/// reflected secret must not get into a record either.
 #[derive(Default)]
 pub(crate) struct Stages {
     pub(super) filter: Option<Box<Filter>>,
-    /// What the filter of a JSON answer holds, counted: never less than it was.
+    /// What is held of an answer, counted: never less than it was.
     pub(super) held: Option<Share>,
-    pub(super) observer: Option<Box<Observer>>,
     pub(super) scrub: Option<Box<Scrubber>>,
+    pub(super) watch: Option<Box<Watch>>,
     /// Where the revision that a server agrees on is remembered.
     pub(super) mcp: Option<(Rc<McpSessions>, Arc<str>)>,
     pub(super) buffer: Vec<u8>,
@@ -45,27 +47,36 @@ pub(crate) struct Watched {
 }
 
 impl Stages {
-    /// True while the filter lets nothing go: until it does, the answer may still be another one.
+    /// True while nothing goes on: until something does, the answer may still be another one.
     pub(super) fn is_undecided(&self) -> bool {
         self.filter.as_ref().is_some_and(|filter| filter.is_undecided())
+            || self.watch.as_ref().is_some_and(|watch| watch.holds_all())
     }
 
     /// Where room must be found, and how much, before `more` bytes are fed: only while they can wait for it.
     pub(super) fn room_for(&mut self, more: usize) -> Option<(&mut Share, usize)> {
-        let filter = self.filter.as_ref().filter(|filter| filter.is_undecided())?;
+        if !self.is_undecided() {
+            return None;
+        }
+        let filtered = self.filter.as_ref().map_or(0, |filter| filter.held());
+        let watched = self.watch.as_ref().map_or(0, |watch| watch.held());
         let held = self.held.as_mut()?;
-        let beyond = held.beyond(filter.held() + more);
+        let beyond = held.beyond(filtered + watched + more);
         (beyond > 0).then_some((held, beyond))
     }
 
     /// Nothing may change a byte, so the length is what upstream said.
     pub(super) fn keep_length(&self) -> bool {
-        self.filter.is_none() && self.scrub.is_none()
+        self.filter.is_none() && self.scrub.is_none() && self.watch.as_ref().is_none_or(|watch| watch.keeps_length())
+    }
+
+    /// Why the answer breaks off behind what was let through, if it does.
+    pub(crate) fn failed(&self) -> Option<Cut> {
+        self.watch.as_ref().and_then(|watch| watch.failed())
     }
 
     /// Puts `data` through; what may go on is appended to `out`. A chunk that nothing touches is moved, not copied.
     pub(crate) fn feed(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), Cut> {
-        let seen = out.len();
         let data = match &mut self.filter {
             None => data,
             Some(filter) => {
@@ -88,16 +99,14 @@ impl Stages {
             }
         };
         self.scrub(data, out);
-        self.observe(out.get(seen..).unwrap_or_default());
         Ok(())
     }
 
-    /// Watches what the agent gets, not what the upstream said: a reflected secret must not get into a record either.
-    fn observe(&mut self, passed: &[Bytes]) {
-        if let Some(observer) = &mut self.observer {
-            for data in passed {
-                observer.feed(data);
-            }
+    /// Out of the last stage.
+    fn pass(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
+        match &mut self.watch {
+            Some(watch) => watch.feed(data, out),
+            None => out.push(data),
         }
     }
 
@@ -105,25 +114,20 @@ impl Stages {
         if data.is_empty() {
             return;
         }
-        match &mut self.scrub {
-            None => out.push(data),
-            Some(scrub) => {
-                if scrub.clean(&data) {
-                    out.push(data);
-                    return;
-                }
-                self.buffer.clear();
-                scrub.feed(&data, &mut self.buffer);
-                if !self.buffer.is_empty() {
-                    out.push(Bytes::copy_from_slice(&self.buffer));
-                }
-            }
+        let Some(scrub) = &mut self.scrub else { return self.pass(data, out) };
+        if scrub.clean(&data) {
+            return self.pass(data, out);
+        }
+        self.buffer.clear();
+        scrub.feed(&data, &mut self.buffer);
+        if !self.buffer.is_empty() {
+            let data = Bytes::copy_from_slice(&self.buffer);
+            self.pass(data, out);
         }
     }
 
     /// The upstream's body is complete: what was held back goes out.
     pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), Cut> {
-        let seen = out.len();
         if let Some(filter) = self.filter.take() {
             let mut rest = Vec::new();
             let summary = filter.finish(&mut rest).map_err(|_| Cut::Response)?;
@@ -135,11 +139,13 @@ impl Stages {
             let mut rest = Vec::new();
             scrub.finish(&mut rest);
             if !rest.is_empty() {
-                out.push(rest.into());
+                self.pass(rest.into(), out);
             }
         }
-        self.observe(out.get(seen..).unwrap_or_default());
-        Ok(())
+        match &mut self.watch {
+            Some(watch) => watch.finish(out),
+            None => Ok(()),
+        }
     }
 
     /// Trailers pass, except fields of framing, routing and credentials.
@@ -160,7 +166,7 @@ impl Stages {
     pub(crate) fn summary(&mut self) -> Watched {
         Watched {
             scrubbed: self.scrub.as_ref().map_or(0, |s| s.count() as u64),
-            seen: self.observer.take().map(|o| o.finish()),
+            seen: self.watch.take().map(|watch| watch.seen()),
             flagged: std::mem::take(&mut self.flagged),
         }
     }

@@ -1,12 +1,14 @@
 //! Content blocks, wherever they stand: in messages, in `system`, in tool results and documents.
 
-use super::members::{Family, open_typed, optional_str, required_str, unknown, wrong_type};
+use super::COMMON;
 use super::request::Reading;
 use super::tools::provider_tool_called;
 use crate::json::{Interpreted, Node, Value};
-use crate::llm::{LlmError, StoredId, StoredKind};
+use crate::llm::members::{Family, open_typed, optional_str, required_str, unknown, wrong_type};
+use crate::llm::{LlmError, StoredKind};
 
-const BLOCK: Family = Family { place: "content[]", type_place: "content[].type", what: "content block", kinds: BLOCKS };
+const BLOCK: Family =
+    Family { place: "content[]", type_place: "content[].type", what: "content block", kinds: BLOCKS, common: COMMON };
 
 /// The second half are the parts of results of provider-side tools, which a client plays back from history.
 const BLOCKS: &[(&str, &[&str])] = &[
@@ -73,6 +75,7 @@ const SOURCE: Family = Family {
         ("file", &["file_id"]),
         ("content", &["content"]),
     ],
+    common: COMMON,
 };
 
 /// What a `tool_addition` or `tool_removal` is about.
@@ -86,6 +89,7 @@ const CHANGE: Family = Family {
         ("mcp_toolset_reference", &["server_name"]),
         ("tool_definition", &["definition"]),
     ],
+    common: COMMON,
 };
 
 impl<'n> Reading<'n> {
@@ -166,8 +170,7 @@ impl<'n> Reading<'n> {
     }
 
     fn file(&mut self, node: &Node<'_>) -> Result<(), LlmError> {
-        let id = node.as_str().ok_or(wrong_type("file_id", node))?.to_owned();
-        self.request.stored_ids.push(StoredId { kind: StoredKind::File, id });
+        self.request.stored(StoredKind::File, node.as_str().ok_or(wrong_type("file_id", node))?);
         Ok(())
     }
 
@@ -183,7 +186,7 @@ impl<'n> Reading<'n> {
                 continue;
             }
             match provider_tool_called(name) {
-                Some(tool) => self.provider_tool(tool),
+                Some(tool) => self.request.provider_tool(tool),
                 None => unknown(&mut self.request, "provider tool", name),
             }
         }

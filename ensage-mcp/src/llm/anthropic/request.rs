@@ -2,54 +2,18 @@
 
 use std::collections::HashSet;
 
-use super::members::{
+use super::COMMON;
+use crate::json::{Interpreted, Node, Value};
+use crate::llm::members::{
     Family, Shape, elements, open, open_typed, optional_str, present, required_str, unknown, wrong_type,
 };
-use crate::json::{Interpreted, Limits, Node, Value, parse};
-use crate::llm::{Connector, LlmError, Request, Step, StoredId, StoredKind};
+use crate::llm::{Connector, LlmError, Place, Request, StoredKind};
 
-/// Reads one request body, which it holds.
-#[derive(Debug)]
-pub struct RequestReader {
-    /// `body.len() <= limit`
-    body: Vec<u8>,
-    limit: u64,
-    full: bool,
-}
-
-impl RequestReader {
-    /// A reader that holds at most `limit` bytes.
-    pub const fn new(limit: u64) -> Self {
-        Self { body: Vec::new(), limit, full: false }
-    }
-
-    /// Takes the next bytes of the body. Once it says [`Step::Full`], it holds nothing and says so again.
-    pub fn feed(&mut self, chunk: &[u8]) -> Step {
-        let room = self.limit.saturating_sub(self.body.len() as u64);
-        if self.full || chunk.len() as u64 > room {
-            self.full = true;
-            self.body = Vec::new();
-            return Step::Full;
-        }
-        self.body.extend_from_slice(chunk);
-        Step::More
-    }
-
-    /// Reads the whole; the body has ended.
-    ///
-    /// # Errors
-    /// [`LlmError::Json`] for JSON that can be read in two ways, duplicates and case twins in every object that
-    /// is interpreted included; [`LlmError::Missing`] and [`LlmError::WrongType`] for what is no Messages
-    /// request; [`LlmError::TooLong`] after [`Step::Full`].
-    pub fn finish(self) -> Result<Request, LlmError> {
-        if self.full {
-            return Err(LlmError::TooLong { limit: self.limit });
-        }
-        let root = parse(&self.body, &Limits::default())?;
-        let mut reading = Reading::default();
-        reading.body(&root)?;
-        Ok(reading.request)
-    }
+/// Reads one body.
+pub(in crate::llm) fn read(root: &Node<'_>) -> Result<Request, LlmError> {
+    let mut reading = Reading::default();
+    reading.body(root)?;
+    Ok(reading.request)
 }
 
 /// What is known of the body half-way.
@@ -117,6 +81,7 @@ const THREAD: Family = Family {
     type_place: "thread.type",
     what: "thread",
     kinds: &[("create", &[]), ("continue", &["previous_message_id"])],
+    common: COMMON,
 };
 
 const CREDIT: Shape = Shape { place: "fallback_credit_token", known: &["token", "mode"] };
@@ -132,6 +97,7 @@ const EDIT: Family = Family {
         ("clear_thinking_20251015", &["keep"]),
         ("compact_20260112", &["instructions", "pause_after_compaction", "trigger"]),
     ],
+    common: COMMON,
 };
 
 const COMPACTION: Family = Family {
@@ -139,6 +105,7 @@ const COMPACTION: Family = Family {
     type_place: "compaction.type",
     what: "compaction",
     kinds: &[("summarize", &["instructions"])],
+    common: COMMON,
 };
 
 impl<'n> Reading<'n> {
@@ -194,7 +161,7 @@ impl<'n> Reading<'n> {
             && let Some((thread, "continue")) = open_typed(&mut self.request, thread, &THREAD)?
         {
             let id = required_str(thread, "previous_message_id", "thread.previous_message_id")?;
-            self.stored_id(StoredKind::Thread, id);
+            self.request.stored(StoredKind::Thread, id);
         }
         if let Some(credit) = present(body, "fallback_credit_token") {
             let token = match &credit.value {
@@ -203,29 +170,25 @@ impl<'n> Reading<'n> {
                     required_str(open(&mut self.request, credit, &CREDIT)?, "token", "fallback_credit_token.token")?
                 }
             };
-            self.stored_id(StoredKind::FallbackCredit, token);
+            self.request.stored(StoredKind::FallbackCredit, token);
         }
         Ok(())
     }
 
     fn container(&mut self, node: &'n Node<'_>) -> Result<(), LlmError> {
         if let Some(id) = node.as_str() {
-            self.stored_id(StoredKind::Container, id);
+            self.request.stored(StoredKind::Container, id);
             return Ok(());
         }
         let container = open(&mut self.request, node, &CONTAINER)?;
         if let Some(id) = optional_str(container, "id", "container.id")? {
-            self.stored_id(StoredKind::Container, id);
+            self.request.stored(StoredKind::Container, id);
         }
         for skill in elements(container, "skills", "container.skills")? {
             let skill = open(&mut self.request, skill, &SKILL)?;
-            self.stored_id(StoredKind::Skill, required_str(skill, "skill_id", "container.skills[].skill_id")?);
+            self.request.stored(StoredKind::Skill, required_str(skill, "skill_id", "container.skills[].skill_id")?);
         }
         Ok(())
-    }
-
-    fn stored_id(&mut self, kind: StoredKind, id: &str) {
-        self.request.stored_ids.push(StoredId { kind, id: id.to_owned() });
     }
 
     fn context(&mut self, body: Interpreted<'n, '_>) -> Result<(), LlmError> {
@@ -254,7 +217,8 @@ impl<'n> Reading<'n> {
             let url = required_str(server, "url", "mcp_servers[].url")?;
             let authorized = present(server, "authorization_token").is_some();
             declared.insert(name);
-            self.request.connectors.push(Connector { name: name.to_owned(), url: url.to_owned(), authorized });
+            let place = Place::Url(url.to_owned());
+            self.request.connectors.push(Connector { name: name.to_owned(), place, authorized });
         }
         for name in std::mem::take(&mut self.servers_named) {
             if !declared.contains(name) {

@@ -1,9 +1,9 @@
 //! Declared tools: who would run them.
 
-use super::members::{Shape, open, optional_str, required_str, unknown};
 use super::request::Reading;
 use crate::json::Node;
 use crate::llm::LlmError;
+use crate::llm::members::{Shape, open, optional_str, required_str, unknown};
 
 const TOOL: Shape = Shape {
     place: "tools[]",
@@ -78,7 +78,7 @@ fn stem(kind: &str) -> Option<&str> {
 }
 
 /// True for the type, or the name, of something that the provider runs.
-pub(super) fn is_provider_side(text: &str) -> bool {
+pub(in crate::llm) fn is_provider_side(text: &str) -> bool {
     text.starts_with("mcp_") || PROVIDER.iter().any(|known| text.starts_with(known))
 }
 
@@ -111,7 +111,7 @@ impl<'n> Reading<'n> {
                 if stem == "advisor" {
                     required_str(tool, "model", "tools[].model")?;
                 }
-                self.provider_tool(stem);
+                self.request.provider_tool(stem);
             }
             Runner::Connector => {
                 server.ok_or(LlmError::Missing { member: "tools[].mcp_server_name" })?;
@@ -119,12 +119,6 @@ impl<'n> Reading<'n> {
             Runner::Unknown => unknown(&mut self.request, "tool", kind),
         }
         Ok(())
-    }
-
-    pub(super) fn provider_tool(&mut self, name: &str) {
-        if !self.request.provider_tools.iter().any(|known| known == name) {
-            self.request.provider_tools.push(name.to_owned());
-        }
     }
 }
 

@@ -79,7 +79,7 @@ fn keys_without_effect_are_refused() {
         (in_http("rate = \"1/s\""), "enclave.e.http[0].rate"),
         (in_llm("rate = \"1/s\""), "enclave.e.llm.p.rate"),
         (in_llm("tokens = { day = 1 }"), "enclave.e.llm.p.tokens"),
-        (in_llm("").replace("\"anthropic\"", "\"openai\""), "enclave.e.llm.p.api"),
+        (in_llm("").replace("\"anthropic\"", "\"gemini\""), "enclave.e.llm.p.api"),
         (in_llm("").replace("\"anthropic\"", "\"azure-openai\""), "enclave.e.llm.p.api"),
         ("[enclave.e.mcp.s]\ncommand = [\"npx\"]\npin = false".to_owned(), "enclave.e.mcp.s.command"),
         (in_mcp("oauth = [\"https://a.test\"]"), "enclave.e.mcp.s.oauth"),

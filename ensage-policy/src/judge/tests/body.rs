@@ -1,6 +1,6 @@
 //! MCP messages and LLM calls.
 
-use ensage_mcp::llm::anthropic::RequestReader;
+use ensage_mcp::llm::{Dialect, RequestReader, StoredId, StoredKind};
 use ensage_mcp::mcp::{BodyReader, Head, Message};
 
 use super::super::*;
@@ -191,13 +191,13 @@ fn infer(mode: Mode, members: &str) -> String {
     let route = head(&mut trial, "POST https://llm.test/v1/messages", &CredentialFinding::Bare).unwrap();
     let content =
         if members.contains("\"messages\"") { "" } else { "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]," };
-    let mut reader = RequestReader::new(1 << 16);
+    let mut reader = RequestReader::new(Dialect::Messages, 1 << 16);
     let _ = reader.feed(format!("{{{content}\"max_tokens\":9,{members}}}").as_bytes());
     let request = match reader.finish() {
         Ok(request) => request,
         Err(error) => return format!("unread {}", trial.unreadable_llm(&route, &error).reason),
     };
-    match trial.inference(&route, &request) {
+    match trial.inference(&route, &request, &|_| false) {
         Ok(permit) => match trial.would() {
             None => format!("allow {}", path(permit.rule())),
             Some(would) => format!("would {}", would.reason),
@@ -268,6 +268,114 @@ fn e1_connectors_sources_and_stored_ids_are_refused_unless_the_enclave_opens_the
     check("\"container\":\"c1\"", "deny stored_id_not_allowed enclave.a.llm.anthropic");
 }
 
+fn respond(mode: Mode, members: &str) -> String {
+    let policy = policy();
+    let mut trial = begun(&policy, enclave(&policy, "a"), mode);
+    let route = head(&mut trial, "POST https://openai.test/v1/responses", &CredentialFinding::Bare).unwrap();
+    let mut reader = RequestReader::new(Dialect::Responses, 1 << 16);
+    let _ = reader.feed(format!("{{\"input\":\"x\",{members}}}").as_bytes());
+    let given = |stored: &StoredId| stored.kind == StoredKind::Response && stored.id == "resp_mine";
+    match trial.inference(&route, &reader.finish().unwrap(), &given) {
+        Ok(permit) => match trial.would() {
+            None => format!("allow {}", path(permit.rule())),
+            Some(would) => format!("would {}", would.reason),
+        },
+        Err(denial) => format!("deny {} {}", denial.reason, path(denial.rule.as_ref())),
+    }
+}
+
+#[test]
+fn e2_e5_what_openai_would_do_is_judged_by_the_same_lists() {
+    let entry = "enclave.a.llm.openai";
+    for (members, want) in [
+        ("", format!("allow {entry}.models")),
+        ("\"tools\":[{\"type\":\"web_search_2025_08_26\"}]", format!("allow {entry}.models")),
+        (
+            "\"tools\":[{\"type\":\"web_search_preview\"}]",
+            format!("deny provider_tool_not_allowed {entry}.provider_tools"),
+        ),
+        (
+            "\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"file_search\"}]}]",
+            format!("deny provider_tool_not_allowed {entry}.provider_tools"),
+        ),
+        ("\"tools\":[{\"type\":\"teleport\"}]", format!("deny provider_tool_not_allowed {entry}.provider_tools")),
+        (
+            "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"l\",\"server_url\":\"https://both.test/mcp\"}]",
+            format!("allow {entry}.models"),
+        ),
+        (
+            "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"l\",\"server_url\":\"https://evil.test/mcp\"}]",
+            "deny connector_not_allowed enclave.a.mcp".to_owned(),
+        ),
+        (
+            "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"l\",\"connector_id\":\"connector_gmail\"}]",
+            format!("allow {entry}.models"),
+        ),
+        (
+            "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"l\",\"connector_id\":\"connector_dropbox\"}]",
+            format!("deny connector_not_allowed {entry}.provider_tools"),
+        ),
+        (
+            "\"tools\":[{\"type\":\"mcp\",\"server_label\":\"l\",\"tunnel_id\":\"t\",\"server_url\":\"https://both.test/mcp\"}]",
+            format!("deny connector_not_allowed {entry}.provider_tools"),
+        ),
+        ("\"previous_response_id\":\"resp_mine\"", format!("allow {entry}.models")),
+        ("\"previous_response_id\":\"resp_theirs\"", format!("deny stored_id_not_allowed {entry}")),
+        ("\"conversation\":\"resp_mine\"", format!("deny stored_id_not_allowed {entry}")),
+        ("\"moderation\":{\"model\":\"omni\"}", format!("deny model_not_allowed {entry}.models")),
+    ] {
+        let comma = if members.is_empty() { "" } else { "," };
+        let members = format!("\"model\":\"gpt-5\"{comma}{members}");
+        assert_eq!(respond(Mode::Enforce, &members), want, "{members}");
+        let would = want.split(' ').nth(1).filter(|_| want.starts_with("deny"));
+        let observed = would.map_or(want.clone(), |reason| format!("would {reason}"));
+        assert_eq!(respond(Mode::Observe, &members), observed, "{members}");
+    }
+    assert_eq!(respond(Mode::Enforce, "\"store\":true"), format!("deny model_not_allowed {entry}.models"));
+}
+
+#[test]
+fn e7_a_secret_in_the_body_goes_only_where_the_agent_might_send_it() {
+    let mcp = |place: &str, secret: &str| {
+        format!("\"model\":\"gpt-5\",\"tools\":[{{\"type\":\"mcp\",\"server_label\":\"l\",{place},{secret}}}]")
+    };
+    let refused = "deny foreign_credential enclave.a.llm.openai";
+    for secret in ["\"authorization\":\"t\"", "\"headers\":{\"x-key\":\"t\"}"] {
+        let open = mcp("\"server_url\":\"https://both.test/mcp\"", secret);
+        assert_eq!(respond(Mode::Enforce, &open), "allow enclave.a.llm.openai.models");
+        // This server's entry has a credential of its own.
+        let bound = mcp("\"server_url\":\"https://mcp.test/mcp\"", secret);
+        assert_eq!(respond(Mode::Enforce, &bound), refused);
+        assert_eq!(respond(Mode::Observe, &bound), "would foreign_credential");
+        assert_eq!(respond(Mode::Enforce, &mcp("\"connector_id\":\"connector_gmail\"", secret)), refused);
+    }
+    let container = "\"model\":\"gpt-5\",\"tools\":[{\"type\":\"code_interpreter\",\"container\":{\"type\":\"auto\",\"network_policy\":{\"type\":\"allowlist\",\"allowed_domains\":[],\"domain_secrets\":[{}]}}}]";
+    assert_eq!(respond(Mode::Enforce, container), refused);
+    let anthropic = |url: &str| {
+        format!(
+            "\"model\":\"claude-x\",\"mcp_servers\":[{{\"type\":\"url\",\"name\":\"x\",\"url\":\"{url}\",\"authorization_token\":\"t\"}}]"
+        )
+    };
+    assert_eq!(infer(Mode::Enforce, &anthropic("https://both.test/mcp")), "allow enclave.a.llm.anthropic.models");
+    let bound = infer(Mode::Enforce, &anthropic("https://mcp.test/mcp"));
+    assert_eq!(bound, "deny foreign_credential enclave.a.llm.anthropic");
+}
+
+#[test]
+fn e5_an_answer_that_is_kept_is_given_to_its_session_alone() {
+    let policy = policy();
+    let told = |mode, id: &str| {
+        let mut trial = begun(&policy, enclave(&policy, "a"), mode);
+        let url = format!("GET https://openai.test/v1/responses/{id}");
+        let route = head(&mut trial, &url, &CredentialFinding::Bare).unwrap();
+        let id = StoredId { kind: StoredKind::Response, id: id.to_owned() };
+        trial.kept(&route, id, &|stored| stored.id == "resp_mine").map_err(|denial| denial.reason)
+    };
+    assert_eq!(told(Mode::Enforce, "resp_mine"), Ok(()));
+    assert_eq!(told(Mode::Enforce, "resp_theirs"), Err(Reason::StoredIdNotAllowed));
+    assert_eq!(told(Mode::Observe, "resp_theirs"), Ok(()));
+}
+
 #[test]
 fn e2_calls_that_cannot_be_read_have_their_reason() {
     assert_eq!(infer(Mode::Observe, "\"model\":1"), "unread malformed_llm");
@@ -282,8 +390,8 @@ fn a_body_is_judged_by_the_entry_that_governs_it_only() {
     let route = head(&mut trial, "GET https://api.test/", &CredentialFinding::Bare).unwrap();
     assert_eq!(trial.message(&route, &call("search")).unwrap_err().reason, Reason::Internal);
     let call = ensage_mcp::llm::Request::default();
-    assert_eq!(trial.inference(&route, &call).unwrap_err().reason, Reason::Internal);
+    assert_eq!(trial.inference(&route, &call, &|_| false).unwrap_err().reason, Reason::Internal);
     let route = head(&mut trial, "POST https://llm.test/v1/messages", &CredentialFinding::Bare).unwrap();
     // No model at all is no allowed model.
-    assert_eq!(trial.inference(&route, &call).unwrap_err().reason, Reason::ModelNotAllowed);
+    assert_eq!(trial.inference(&route, &call, &|_| false).unwrap_err().reason, Reason::ModelNotAllowed);
 }

@@ -203,7 +203,7 @@ fn a_call_whose_body_is_known_is_judged_whole() {
             upgrade: Upgrade::Stay,
             finding: &CredentialFinding::Bare,
         };
-        told(&begun(&policy, enclave(&policy, "a"), mode).whole(&facts, said))
+        told(&begun(&policy, enclave(&policy, "a"), mode).whole(&facts, said, &|_, _| false))
     };
     let enforce = |asked: &str, said: Said<'_>| whole(Mode::Enforce, asked, said);
     assert_eq!(enforce("GET https://api.test/x", Said::Unread), "allow http enclave.a.http[0]");

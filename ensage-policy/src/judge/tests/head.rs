@@ -113,6 +113,36 @@ fn e6_an_llm_entry_opens_its_api_alone() {
     check("POST https://bare-llm.test/v1/files", "deny llm_path_not_allowed enclave.a.http");
 }
 
+#[test]
+fn e6_an_openai_entry_opens_its_api_alone() {
+    for own in [
+        "POST /v1/chat/completions",
+        "POST /v1/responses",
+        "POST /v1/responses/compact",
+        "POST /v1/responses/input_tokens",
+        "GET /v1/responses/resp_1",
+        "GET /v1/models",
+    ] {
+        let url = own.replace(" /", " https://openai.test/");
+        check(&url, "allow llm enclave.a.llm.openai");
+    }
+    for other in ["GET /v1/responses", "DELETE /v1/responses/resp_1", "GET /v1/chat/completions", "POST /v1/models"] {
+        let url = other.replace(" /", " https://openai.test/");
+        check(&url, "deny method_not_allowed enclave.a.llm.openai");
+    }
+    for near in ["/v1/Responses", "/v1//responses", "/v1/responses/", "/v1/chat/completions;a"] {
+        check(&format!("POST https://openai.test{near}"), "deny llm_path_not_allowed enclave.a.llm.openai");
+    }
+    for outside in ["/v1/files", "/v1/batches", "/v1/conversations", "/v1/realtime/calls", "/v1/responses/r/cancel"] {
+        check(&format!("POST https://openai.test{outside}"), "deny llm_path_not_allowed enclave.a.http");
+    }
+    // Where one host speaks two APIs, each entry has the paths of its own.
+    check("POST https://two.test/v1/messages", "allow llm enclave.a.llm.two-a");
+    check("POST https://two.test/v1/responses", "allow llm enclave.a.llm.two-o");
+    check("GET https://two.test/v1/models", "allow llm enclave.a.llm.two-a");
+    check("POST https://two.test/v1/Responses", "deny llm_path_not_allowed enclave.a.llm.two-o");
+}
+
 /// What a head with this Upgrade comes to: `told`, and the steps that refused.
 fn upgraded(mode: Mode, asked: &str, upgrade: Upgrade) -> (String, Vec<Step>) {
     let policy = policy();
@@ -182,14 +212,18 @@ fn the_form_of_a_refusal_follows_the_governing_entry() {
         let url = Url::parse(url).unwrap();
         match form(enclave, &url.authority, url.scheme, "POST", &url.path) {
             Form::Http => "http".to_owned(),
-            Form::Llm => "llm".to_owned(),
+            Form::Llm(dialect) => format!("llm {dialect:?}"),
             Form::Mcp { revisions } => format!("mcp {}", revisions.len()),
         }
     };
     assert_eq!(of("https://both.test/mcp"), "mcp 2");
     assert_eq!(of("https://both.test/MCP"), "mcp 2");
     assert_eq!(of("https://both.test/x"), "http");
-    assert_eq!(of("https://llm.test/v1/messages"), "llm");
+    assert_eq!(of("https://llm.test/v1/messages"), "llm Messages");
+    assert_eq!(of("https://openai.test/v1/responses"), "llm Responses");
+    assert_eq!(of("https://openai.test/v1/responses/input_tokens"), "llm Responses");
+    assert_eq!(of("https://openai.test/v1/chat/completions"), "llm Chat");
+    assert_eq!(of("https://openai.test/v1/models"), "llm Chat");
     assert_eq!(of("https://llm.test/v1/files"), "http");
     assert_eq!(of("https://nowhere.test/v1/messages"), "http");
 }

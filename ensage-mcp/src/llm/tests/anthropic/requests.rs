@@ -1,9 +1,9 @@
 //! What a request asks for, and what is refused of it.
 
+use super::super::strings;
 use super::{read, saying, with};
 use crate::json::JsonError;
-use crate::llm::anthropic::RequestReader;
-use crate::llm::{Connector, LlmError, Request, Step, StoredId, StoredKind};
+use crate::llm::{Connector, Dialect, LlmError, Place, Request, RequestReader, Step, StoredId, StoredKind};
 
 fn check(body: &str, change: impl FnOnce(&mut Request)) {
     let mut expected = Request { models: vec!["claude-sonnet-5".into()], ..Request::default() };
@@ -13,10 +13,6 @@ fn check(body: &str, change: impl FnOnce(&mut Request)) {
 
 fn stored(kind: StoredKind, id: &str) -> StoredId {
     StoredId { kind, id: id.into() }
-}
-
-fn strings(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|&text| text.to_owned()).collect()
 }
 
 #[test]
@@ -78,7 +74,11 @@ fn e3_provider_tools_are_told_from_client_tools() {
 #[test]
 fn e1_connectors_are_read_with_their_url() {
     let server = r#"{"type":"url","url":"https://evil.example/mcp","name":"evil""#;
-    let connector = |authorized| Connector { name: "evil".into(), url: "https://evil.example/mcp".into(), authorized };
+    let connector = |authorized| Connector {
+        name: "evil".into(),
+        place: Place::Url("https://evil.example/mcp".into()),
+        authorized,
+    };
     check(&with(&format!(r#""mcp_servers":[{server}}}]"#)), |request| request.connectors = vec![connector(false)]);
     let authorized = format!(
         r#""mcp_servers":[{server},"authorization_token":"t","tool_configuration":{{"enabled":true}}}}],
@@ -335,10 +335,10 @@ fn what_is_no_messages_request_is_refused() {
 fn a_body_over_the_limit_is_not_held() {
     let body = with("");
     let limit = body.len() as u64;
-    let mut reader = RequestReader::new(limit);
+    let mut reader = RequestReader::new(Dialect::Messages, limit);
     assert_eq!(reader.feed(body.as_bytes()), Step::More);
     assert!(reader.finish().is_ok());
-    let mut reader = RequestReader::new(limit - 1);
+    let mut reader = RequestReader::new(Dialect::Messages, limit - 1);
     assert_eq!(reader.feed(&body.as_bytes()[..10]), Step::More);
     assert_eq!(reader.feed(&body.as_bytes()[10..]), Step::Full);
     assert_eq!(reader.feed(b""), Step::Full);

@@ -4,8 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::saying;
-use crate::llm::anthropic::{Framing, Observer, RequestReader};
-use crate::llm::{LlmError, Request};
+use crate::llm::{Dialect, Framing, LlmError, Observer, Request, RequestReader};
 
 const BODIES: [&[u8]; 4] = [
     include_bytes!("../../testdata/anthropic-python-2.12.0-all.json"),
@@ -26,7 +25,7 @@ fn cut(mut bytes: &[u8], sizes: &[usize], mut each: impl FnMut(&[u8])) {
 }
 
 fn read(body: &[u8], sizes: &[usize], limit: u64) -> Result<Request, LlmError> {
-    let mut reader = RequestReader::new(limit);
+    let mut reader = RequestReader::new(Dialect::Messages, limit);
     cut(body, sizes, |chunk| {
         let _ = reader.feed(chunk);
     });
@@ -138,7 +137,7 @@ proptest! {
         let at = at.index(stream.len());
         stream.splice(at..at, noise);
         let observe = |sizes: &[usize]| {
-            let mut observer = Observer::new(framing);
+            let mut observer = Observer::new(Dialect::Messages, framing);
             cut(&stream, sizes, |chunk| observer.feed(chunk));
             observer.finish()
         };

@@ -45,12 +45,11 @@ pub(super) struct Family {
     pub(super) type_place: &'static str,
     /// What to call one whose type is not known.
     pub(super) what: &'static str,
-    /// Each known type with its members, those of [`COMMON`] apart.
+    /// Each known type with its members, those that all have apart.
     pub(super) kinds: &'static [(&'static str, &'static [&'static str])],
+    /// Members that any of them may have, `type` among them.
+    pub(super) common: &'static [&'static str],
 }
-
-/// Members that any object of a [`Family`] may have.
-const COMMON: &[&str] = &["type", "cache_control"];
 
 /// As [`open`], by the object's type; `None` if that is not known, which is noted.
 pub(super) fn open_typed<'n, 'a>(
@@ -62,15 +61,26 @@ pub(super) fn open_typed<'n, 'a>(
         return Err(wrong_type(family.place, node));
     }
     // The proof comes before the first look inside: after it a name stands for one member.
-    let object = node.interpreted(COMMON)?;
+    let object = node.interpreted(family.common)?;
     let kind = required_str(object, "type", family.type_place)?;
+    open_as(request, node, family, kind)
+}
+
+/// The same where something else than `type`, or more than it, says what it is.
+pub(super) fn open_as<'n, 'a>(
+    request: &mut Request,
+    node: &'n Node<'a>,
+    family: &Family,
+    kind: &str,
+) -> Result<Option<(Interpreted<'n, 'a>, &'static str)>, LlmError> {
+    let object = node.interpreted(family.common)?;
     let Some((kind, known)) = family.kinds.iter().find(|(known, _)| *known == kind) else {
         unknown(request, family.what, kind);
         return Ok(None);
     };
     node.interpreted(known)?;
     for member in object.members() {
-        if !known.contains(&&*member.key) && !COMMON.contains(&&*member.key) {
+        if !known.contains(&&*member.key) && !family.common.contains(&&*member.key) {
             note(request, family.place, member);
         }
     }
@@ -139,7 +149,9 @@ fn note(request: &mut Request, place: &str, member: &Member<'_>) {
 fn reaches(node: &Node<'_>) -> bool {
     match &node.value {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        Value::String(text) => text.contains("://") || super::tools::is_provider_side(text),
+        Value::String(text) => {
+            text.contains("://") || super::anthropic::is_provider_side(text) || super::openai::is_provider_side(text)
+        }
         Value::Array(elements) => elements.iter().any(reaches),
         Value::Object(members) => members.iter().any(|member| is_reaching(&member.key) || reaches(&member.node)),
     }

@@ -1,13 +1,9 @@
 //! Bodies that real peers sent to the scripted provider: Claude Code 2.1.330 (long texts, schemas and ids cut)
 //! and the Python SDK anthropic 2.12.0.
 
+use super::super::strings;
 use super::read;
-use crate::llm::anthropic::{Framing, Observer, Seen, Usage};
-use crate::llm::{Connector, Request, StoredId, StoredKind};
-
-fn strings(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|&text| text.to_owned()).collect()
-}
+use crate::llm::{Connector, Dialect, Framing, Observer, Place, Request, Seen, StoredId, StoredKind, Usage};
 
 const CLAUDE_TOOLS: [&str; 13] = [
     "Agent",
@@ -69,7 +65,11 @@ fn the_sdk_asking_for_all_it_can_hides_nothing() {
         stream: false,
         client_tools: strings(&["memory"]),
         provider_tools: strings(&["web_search", "code_execution", "advisor", "tool_search_tool_bm25", "web_fetch"]),
-        connectors: vec![Connector { name: "evil".into(), url: "https://evil.example/mcp".into(), authorized: true }],
+        connectors: vec![Connector {
+            name: "evil".into(),
+            place: Place::Url("https://evil.example/mcp".into()),
+            authorized: true,
+        }],
         url_sources: strings(&["https://img.example/a.png", "https://img.example/b.png"]),
         stored_ids: vec![
             stored(StoredKind::File, "file_1"),
@@ -106,7 +106,7 @@ fn recorded_streams_are_observed() {
         Seen { model: Some("claude-opus-5-5".into()), stop_reason: Some("end_turn".into()), usage, ..Seen::default() };
     for (stream, expected) in [(tool, called), (text, said)] {
         for size in [1, 2, 3, 7, 64, stream.len()] {
-            let mut observer = Observer::new(Framing::Sse);
+            let mut observer = Observer::new(Dialect::Messages, Framing::Sse);
             stream.chunks(size).for_each(|chunk| observer.feed(chunk));
             assert_eq!(observer.finish(), expected, "chunks of {size}");
         }

@@ -1,17 +1,14 @@
-//! Requests and answers of the Messages API, by table, by what real peers sent, and by chance.
+//! Anthropic Messages.
 
 mod answers;
 mod chance;
 mod recorded;
 mod requests;
 
-use super::RequestReader;
-use crate::llm::{LlmError, Request, Step};
+use crate::llm::{Dialect, LlmError, Request};
 
 fn read(body: &[u8]) -> Result<Request, LlmError> {
-    let mut reader = RequestReader::new(1 << 20);
-    assert_eq!(reader.feed(body), Step::More);
-    reader.finish()
+    super::read(Dialect::Messages, body)
 }
 
 /// A small valid request with `members` besides the two that every one has.

@@ -1,26 +1,18 @@
 //! What an answer says.
 
-use crate::llm::anthropic::{Activity, Framing, Observer, Seen, Usage};
+use super::super::sse;
+use crate::llm::{Activity, Dialect, Framing, Needs, Seen, Usage};
 
 fn observe(framing: Framing, body: &[u8], chunk: usize) -> Seen {
-    let mut observer = Observer::new(framing);
-    body.chunks(chunk).for_each(|piece| observer.feed(piece));
-    observer.finish()
+    super::super::observe(Dialect::Messages, framing, body, chunk)
 }
 
-fn sse(events: &[&str]) -> String {
-    events.iter().map(|data| format!("event: x\ndata: {data}\n\n")).collect()
-}
-
-/// As a whole and byte by byte.
 fn check(framing: Framing, body: &str, expected: &Seen) {
-    for chunk in [1, body.len().max(1)] {
-        assert_eq!(&observe(framing, body.as_bytes(), chunk), expected, "chunks of {chunk}: {body}");
-    }
+    super::super::check_answer(Dialect::Messages, framing, body, expected);
 }
 
-fn activity(kind: &str, name: Option<&str>) -> Activity {
-    Activity { kind: kind.into(), name: name.map(str::to_owned) }
+fn activity(kind: &str, name: Option<&str>, needs: Needs) -> Activity {
+    Activity { kind: kind.into(), name: name.map(str::to_owned), needs }
 }
 
 #[test]
@@ -56,9 +48,9 @@ fn a_whole_answer_tells_all() {
         },
         tools_requested: vec!["b".into(), "a".into()],
         provider_activity: vec![
-            activity("server_tool_use", Some("web_search")),
-            activity("web_search_tool_result", None),
-            activity("fallback", Some("y")),
+            activity("server_tool_use", Some("web_search"), Needs::Tool(&["web_search"])),
+            activity("web_search_tool_result", None, Needs::Tool(&["web_search"])),
+            activity("fallback", Some("y"), Needs::OtherModel),
         ],
         stop_reason: Some("tool_use".into()),
         ..Seen::default()
@@ -127,7 +119,8 @@ fn what_cannot_be_read_is_counted_and_nothing_else() {
     let skipped = Seen { skipped: 1, ..Seen::default() };
     check(Framing::Json, "<html>", &skipped);
     check(Framing::Json, "", &Seen::default());
-    check(Framing::Sse, &sse(&["[DONE]"]), &skipped);
+    check(Framing::Sse, &sse(&["[DONE"]), &skipped);
+    check(Framing::Sse, &sse(&["[DONE]", ""]), &Seen::default());
     check(Framing::Sse, &sse(&["null", "7", "[]", r#"{"type":7}"#, r#"{"type":"ping"}"#]), &Seen::default());
 }
 
@@ -135,7 +128,7 @@ fn what_cannot_be_read_is_counted_and_nothing_else() {
 fn an_event_over_the_limit_is_skipped_and_the_next_is_read() {
     let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#;
     for (end, filler) in [("\n\n", "y"), ("\r\n\r\n", "y"), ("\r\r", "y"), ("\n\n", "y\ndata: \r\ndata: ")] {
-        let long = filler.repeat((300 << 10) / filler.len());
+        let long = filler.repeat((4 << 20) / filler.len());
         let body = format!("data: {{\"type\":\"web_fetch\",\"x\":\"{long}\"}}{end}data: {stop}{end}");
         let expected = Seen {
             stop_reason: Some("end_turn".into()),
@@ -154,7 +147,7 @@ fn an_event_whose_lines_just_fill_the_limit_ends_at_its_blank_line() {
     let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
     let expected = Seen { stop_reason: Some("end_turn".into()), skipped: 1, ..Seen::default() };
     for end in ["\n", "\r\n"] {
-        let line = format!("data: {}{end}", "y".repeat((256 << 10) - "data: ".len() - end.len()));
+        let line = format!("data: {}{end}", "y".repeat((4 << 20) - "data: ".len() - end.len()));
         let body = format!("{line}{end}data: {stop}\n\n");
         for chunk in [1000, line.len(), body.len()] {
             assert_eq!(observe(Framing::Sse, body.as_bytes(), chunk), expected, "{end:?} {chunk}");
