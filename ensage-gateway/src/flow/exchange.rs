@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use super::body::{OutBody, UpSeen};
 use super::count::Turn;
-use super::given::Given;
 use super::hold::Held;
 use super::identify::{Conn, Member, Via};
 use super::reply::Form;
@@ -391,11 +390,6 @@ impl Exchange {
         if let (Some(member), Some(server)) = (&self.member, &self.facts.mcp_server) {
             member.mcp.learn(server, id, revision);
         }
-    }
-
-    /// Where it is remembered what its LLM provider keeps and has told the session of.
-    pub(crate) fn given_room(&self) -> Option<(Rc<Given>, Arc<str>)> {
-        Some((self.member.as_ref()?.rooms.given.clone(), self.facts.provider.clone()?))
     }
 
     /// The mode of the session's enclave at this moment.

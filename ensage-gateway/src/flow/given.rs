@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use ensage_mcp::llm::StoredId;
 
+use super::exchange::Exchange;
+
 /// Most ids that are remembered of one provider; an answer gives about ten, and only the last few are taken up.
 const IDS_MAX: usize = 4096;
 
@@ -53,6 +55,13 @@ impl Ids {
         {
             self.known.remove(&*oldest);
         }
+    }
+}
+
+impl Exchange {
+    /// Where it is remembered what its LLM provider keeps and has told the session of.
+    pub(crate) fn given_room(&self) -> Option<(Rc<Given>, Arc<str>)> {
+        Some((self.member.as_ref()?.rooms.given.clone(), self.facts.provider.clone()?))
     }
 }
 
