@@ -27,7 +27,7 @@ impl<'a> View<'a> {
 }
 
 /// How far a message is copied, and what of it has to wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Editor {
     /// All before it is copied or cut.
     sent: u64,
@@ -38,8 +38,9 @@ pub(super) struct Editor {
 }
 
 impl Editor {
+    /// Nothing goes before the message has begun.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit: u64::try_from(limit).unwrap_or(u64::MAX), ..Self::default() }
+        Self { sent: 0, held_from: Some(0), limit: u64::try_from(limit).unwrap_or(u64::MAX) }
     }
 
     /// Where the copy ends: everything before it is out of the way.

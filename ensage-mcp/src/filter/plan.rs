@@ -90,6 +90,7 @@ impl Plan {
                 self.editor.hold(span.end.saturating_sub(1));
                 Ok(())
             }
+            want::ROOT if matches!(what, What::Begin(Kind::Object)) => self.editor.release(span.start),
             want::RESULT if what == What::End => self.result_ends(&span, turn),
             want::INPUTS | want::ERROR => self.asked_inside(tag, &span, what, turn),
             want::CACHE_SCOPE | want::TTL | want::INSTRUCTIONS => self.value(tag, &span, what, turn),

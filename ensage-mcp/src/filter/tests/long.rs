@@ -83,6 +83,9 @@ fn a_short_list_leaves_no_trace_and_a_long_one_breaks_off() {
             assert!(serde_json::from_str::<Value>(&format!("{out}{lax}")).is_err(), "{tail}");
         }
     }
+    // What is no message at all has no part that goes on.
+    let (out, refused, _) = fed(&"7".repeat(2 * FIRST), 1000);
+    assert!(out.is_empty() && refused.is_err());
     // Another answer's id, known at the very end.
     let (text, _) = long(1 << 20, "}}");
     let late = format!("{},\"id\":8}}", text.strip_suffix('}').unwrap().replacen("\"id\":7,", "", 1));
