@@ -52,6 +52,16 @@ pub struct Agent {
     pub client: Chain,
 }
 
+impl Agent {
+    /// Whether it is that other one once more, further down: a program that forks is its own child until that becomes
+    /// another program, and each of the two has the files of the other.
+    pub fn is_forked_from(&self, other: &Self) -> bool {
+        let defined = self.by == RootBy::Definition && other.by == RootBy::Definition;
+        let root = other.root.key();
+        defined && self.name == other.name && self.client.iter().any(|process| process.key() == root)
+    }
+}
+
 /// What made a process the root of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootBy {
@@ -91,6 +101,10 @@ pub fn identify(mut owners: Vec<Chain>, rules: &Rules<'_>) -> Identity {
                     if known.name != agent.name {
                         known.name = None;
                     }
+                }
+                Some(known) if agent.is_forked_from(known) => {}
+                Some(known) if known.is_forked_from(&agent) => {
+                    known.root = agent.root;
                 }
                 Some(_) => return Identity::AmbiguousOwners(owners),
             },

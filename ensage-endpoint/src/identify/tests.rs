@@ -79,6 +79,18 @@ fn a_registered_root_decides_the_session() {
 }
 
 #[test]
+fn g1_twin_an_agent_that_forks_is_one_until_its_child_is_another_program() {
+    check(&[&[10, 1], &[11, 10, 1]], &[], "a@10/10");
+    check(&[&[50, 10, 1], &[12, 11, 10, 1]], &[], "a@10/12");
+    check(&[&[11, 10, 1], &[50, 10, 1]], &[], "a@10/11");
+    check(&[&[10, 1], &[20, 10, 1]], &[], "owners 2");
+    check(&[&[10, 1], &[11, 1]], &[], "owners 2");
+    // A session that was registered is one of its own.
+    check(&[&[10, 1], &[11, 10, 1]], &[11], "owners 2");
+    check(&[&[10, 40, 1], &[11, 10, 40, 1]], &[40], "a@40!/10");
+}
+
+#[test]
 fn g1_several_owners_must_be_of_one_session() {
     check(&[&[51, 10, 1], &[50, 10, 1]], &[], "a@10/50");
     check(&[&[50, 10, 1], &[10, 1]], &[], "a@10/10");

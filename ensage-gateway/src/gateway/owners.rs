@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use ensage_endpoint::identify::{Identity, Rules, identify};
+use ensage_endpoint::identify::{Agent, Identity, Rules, identify};
 use ensage_endpoint::peers::{Socket, Unknown};
 use ensage_endpoint::proc::{Chain, ProcError, Process, ProcessKey};
 use tokio::sync::Notify;
@@ -16,12 +17,14 @@ use super::Shared;
 use super::room::is_out_of_files;
 
 /// Who was found at accept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Owner {
     /// Absent for a Unix socket, which is of who connected it as long as that lives.
     socket: Option<Socket>,
     process: ProcessKey,
     root: ProcessKey,
+    /// Absent without an agent.
+    agent: Option<Box<Agent>>,
 }
 
 /// After a new connection: the next look may follow at once, and see no more than the first one.
@@ -46,12 +49,12 @@ struct Held {
 impl Owner {
     /// `None` for a client that is refused anyway.
     pub(super) fn of(socket: Option<Socket>, identity: &Identity) -> Option<Self> {
-        let (process, root) = match identity {
-            Identity::Agent(agent) => (agent.client.process.key(), agent.root.key()),
-            Identity::Unattributed(client) => (client.process.key(), client.process.key()),
+        let (process, root, agent) = match identity {
+            Identity::Agent(agent) => (agent.client.process.key(), agent.root.key(), Some(agent.clone())),
+            Identity::Unattributed(client) => (client.process.key(), client.process.key(), None),
             Identity::AmbiguousAgent { .. } | Identity::AmbiguousOwners(_) => return None,
         };
-        Some(Self { socket, process, root })
+        Some(Self { socket, process, root, agent })
     }
 
     /// Returns when the connection belongs to somebody else, too.
@@ -69,7 +72,9 @@ impl Owner {
     /// socket from it.
     fn is_of(&self, chain: Chain, rules: &Rules<'_>) -> bool {
         match identify(vec![chain], rules) {
-            Identity::Agent(agent) => agent.root.key() == self.root,
+            Identity::Agent(agent) => {
+                agent.root.key() == self.root || self.agent.as_ref().is_some_and(|own| agent.is_forked_from(own))
+            }
             Identity::Unattributed(client) => {
                 self.root == self.process && client.iter().any(|process| process.key() == self.process)
             }
@@ -131,19 +136,36 @@ fn look(shared: &Shared, all: &[Arc<Held>]) {
     let digest = |process: &Process| shared.digests.of(&process.key()).ok();
     let rules = Rules { matchers: &generation.matchers, registered: &registered, digest: &digest };
     let mut seen = Seen { shared, keys: HashMap::new(), chains: HashMap::new() };
+    let mut doubtful = Vec::new();
     for held in all {
         let still = match held.owner.socket {
             None => seen.lives(&held.owner.process).unwrap_or_else(|error| proves_nothing(&error.into())),
             Some(socket) => {
                 let pids = found.next().unwrap_or_default();
-                seen.holds(&held.owner, &pids, &rules) || still_holds(shared, &held.owner, &socket, &rules)
+                if !seen.holds(&held.owner, &pids, &rules) && !still_holds(shared, &held.owner, &socket, &rules) {
+                    doubtful.push((held, socket));
+                }
+                true
             }
         };
         if !still {
             held.lost.notify_one();
         }
     }
+    if doubtful.is_empty() {
+        return;
+    }
+    // A child that is about to become another program has its parent's files for a moment.
+    std::thread::sleep(BECOMES);
+    for (held, socket) in doubtful {
+        if !still_holds(shared, &held.owner, &socket, &rules) {
+            held.lost.notify_one();
+        }
+    }
 }
+
+/// How long whoever seems to hold a socket too may need to give up what it inherited.
+const BECOMES: Duration = Duration::from_millis(100);
 
 /// What one look has read so far: clients have many connections each.
 struct Seen<'a> {
