@@ -205,6 +205,8 @@ fn c1_c2_duplicates_and_twins_are_refused_wherever_something_is_read() {
     check(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","Method":"tools/call"}"#);
     check(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","paramſ":{}}"#);
     check(r#"{"jsonrpc":"2.0","id":1,"id":1,"method":"tools/list"}"#);
+    check(r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","action":"decline"}}"#);
+    check(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"Code":2,"message":""}}"#);
     check(r#"{"jsonrpc":"2.0","id":1,"Id":2,"method":"tools/list"}"#);
     // The benign twin of all that: arguments are the tool's own.
     assert!(read(&call(r#"{"name":"echo","arguments":{"a":1,"A":2},"other":1}"#), &legacy()).is_ok());
