@@ -28,7 +28,7 @@ impl Desk {
         let (next, told) = channel();
         let told = Arc::new(Mutex::new(told));
         let origin = Origin::start(Some(rig.ca.leaf(&["desk.test"])), move |link| {
-            while link.request()?.is_some() {
+            if link.request()?.is_some() {
                 for (at, part) in parts.iter().enumerate() {
                     if at > 0 {
                         told.lock().unwrap().recv().map_err(std::io::Error::other)?;
@@ -85,9 +85,9 @@ fn long(tools: usize) -> (String, String) {
 
 /// The long list in two parts, the second with this end.
 fn in_two(tail: &str) -> Vec<Vec<u8>> {
-    let (list, _) = long(1200);
+    let (list, _) = long(500);
     let all = whole(&format!("{list}{tail}"));
-    let (first, second) = all.split_at(800 << 10);
+    let (first, second) = all.split_at(400 << 10);
     vec![first.to_vec(), second.to_vec()]
 }
 
@@ -101,7 +101,7 @@ fn d2_a_long_list_goes_on_while_it_comes() {
     let mut body = raw.chunk().unwrap();
     next.send(()).unwrap();
     body.extend(raw.rest_of_chunks().unwrap());
-    assert!(body == format!("{}}}}}", long(1200).1).into_bytes());
+    assert!(body == format!("{}}}}}", long(500).1).into_bytes());
     let record = desk.record();
     assert_eq!((&record["decision"], &record["outcome"]), (&"allow".into(), &"complete".into()), "{record}");
 }
@@ -181,29 +181,26 @@ fn d2_an_unreadable_list_in_a_stream_is_answered_with_an_error() {
 #[test]
 fn d2_a_long_list_in_a_stream_goes_on_while_it_comes_or_breaks_off() {
     for (tail, whole) in [("}}", true), (r#","tools":[{"name":"evil"}]}}"#, false)] {
-        let (list, kept) = long(1200);
+        let (list, kept) = long(500);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
         let all = format!("{head}id: 1\ndata: {list}{tail}\n\n").into_bytes();
-        let (first, second) = all.split_at(800 << 10);
+        let (first, second) = all.split_at(400 << 10);
         let (desk, next) = Desk::start(vec![first.to_vec(), second.to_vec()]);
         let mut raw = desk.send("HTTP/1.1", LIST);
         assert_eq!(raw.answer_head().unwrap().unwrap().status, 200);
         let mut body = raw.chunk().unwrap();
-        while body.len() < 256 << 10 {
+        while body.len() < 100 << 10 {
             body.extend(raw.chunk().unwrap());
         }
-        // Half of the list is here before the rest of it was sent.
+        // Some of the list is here before the rest of it was sent.
         next.send(()).unwrap();
         if !whole {
             assert!(raw.rest_of_chunks().is_err(), "no final chunk");
             assert_eq!(reason(&desk.record()), "response_refused");
             continue;
         }
-        let text = format!("id: 1\ndata: {kept}{tail}\n\n");
-        while body.len() < text.len() {
-            body.extend(raw.chunk().unwrap());
-        }
-        assert!(body == text.into_bytes());
+        body.extend(raw.rest_of_chunks().unwrap());
+        assert!(body == format!("id: 1\ndata: {kept}{tail}\n\n").into_bytes());
     }
 }
 

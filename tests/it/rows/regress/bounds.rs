@@ -77,8 +77,9 @@ fn h8_a_held_body_that_stands_still_gives_its_room_back() {
 
 #[test]
 fn h9_answers_that_are_held_to_be_read_count() {
-    const PART: usize = 600 << 10;
-    const TOTAL: u64 = 2 << 20;
+    // Of a longer answer what was read goes on.
+    const PART: usize = 200 << 10;
+    const TOTAL: u64 = 700 << 10;
     const MANY: usize = 12;
     let go = Arc::<AtomicBool>::default();
     let rig = rig();
@@ -103,7 +104,7 @@ fn h9_answers_that_are_held_to_be_read_count() {
         })
     };
     let entries = "[enclave.lab.mcp.desk]\nurl = \"https://desk.test/mcp\"\ntools = [\"ok\"]\n";
-    let limits = "[limits]\nheld_total = \"2MiB\"\nbody_hold = \"1MiB\"\n";
+    let limits = "[limits]\nheld_total = \"700KiB\"\nbody_hold = \"512KiB\"\n";
     let gateway = rig.start_with(&lab(entries).body(limits).resolve("*.test:443", origin.address()));
     let mut asked: Vec<Raw> = (0..MANY)
         .map(|_| {
