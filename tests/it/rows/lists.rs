@@ -196,7 +196,8 @@ fn d2_a_long_list_in_a_stream_goes_on_while_it_comes_or_breaks_off() {
         next.send(()).unwrap();
         if !whole {
             assert!(raw.rest_of_chunks().is_err(), "no final chunk");
-            assert_eq!(reason(&desk.record()), "response_refused");
+            let record = desk.record();
+            assert_eq!(reason(&record), "response_refused", "{record}");
             continue;
         }
         body.extend(raw.rest_of_chunks().unwrap());
