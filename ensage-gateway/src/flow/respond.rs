@@ -338,6 +338,10 @@ fn filter(x: &mut Exchange, status: StatusCode, framing: Option<Framing>) -> Res
     Ok(match framing {
         Some(Framing::Json) => Some(Box::new(ResponseFilter::json(ask, allow, hold))),
         Some(Framing::Sse) => Some(Box::new(ResponseFilter::sse(ask, allow, hold))),
+        // Some clients read the stream of a GET as one whatever it is called.
+        None if status.is_success() && matches!(x.expected, Expected::McpStream) => {
+            Some(Box::new(ResponseFilter::sse(ask, allow, hold)))
+        }
         // Errors of a front proxy are no messages: they pass, but never where a list could hide in them.
         None if (!status.is_success() && ask.method != Method::ToolsList) || ask.id.is_none() => None,
         None => return Err(Fault::Response { detail: "an MCP answer must be JSON or an event stream" }.into()),

@@ -34,10 +34,7 @@ impl<F: FnMut(&Item<'_>) -> bool> Judge<F> {
         match received {
             Received::Request { .. } | Received::Notification(_) => Err(FilterError::NotAnAnswer),
             // A server that could not read the request, or does not know the session, can't name its id.
-            Received::Error { id: None } => {
-                self.seen.error = true;
-                Ok(Verdict::Pass)
-            }
+            Received::Error { id: None } => Ok(self.error(rewriter)),
             Received::Result { id } if id.is_some() && id == self.ask.id => Ok(self.result(rewriter)),
             Received::Error { id } if id == self.ask.id => Ok(self.error(rewriter)),
             Received::Result { .. } | Received::Error { .. } => Err(FilterError::WrongId),

@@ -8,6 +8,8 @@ const NAMES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 256;
 /// Bytes of an id that is remembered; those of real providers have under 100.
 const ID_BYTES_MAX: usize = 512;
+/// Most ids that are kept between two questions for them; whoever keeps them keeps no more either.
+const GIVEN_MAX: usize = 4096;
 
 /// What an answer said so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,9 +115,7 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn activity(&mut self, kind: &str, name: Option<&str>, needs: Needs) {
         let activity = Activity { kind: cut(kind), name: name.map(cut), needs };
-        if self.unasked.is_none() && self.asked.as_ref().is_some_and(|asked| !asked.covers(&activity)) {
-            self.unasked = Some(activity.clone());
-        }
+        self.hold(&activity);
         if self.seen.provider_activity.len() < NAMES_MAX {
             self.seen.provider_activity.push(activity);
         } else {
@@ -123,8 +123,17 @@ impl Notes {
         }
     }
 
+    /// Holds what is told once more against what was asked for: a later telling may say more, or something else.
+    pub(super) fn hold(&mut self, activity: &Activity) {
+        if self.unasked.is_none() && self.asked.as_ref().is_some_and(|asked| !asked.covers(activity)) {
+            self.unasked = Some(activity.clone());
+        }
+    }
+
     pub(super) fn give(&mut self, kind: super::StoredKind, id: Option<&str>) {
-        if let Some(id) = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX) {
+        if self.given.len() < GIVEN_MAX
+            && let Some(id) = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX)
+        {
             self.given.push(StoredId { kind, id: id.to_owned() });
         }
     }

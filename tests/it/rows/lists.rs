@@ -240,3 +240,17 @@ fn d2_what_cannot_be_asked_for_is_no_capability() {
     let expected = greeting(r#""tools":{"listChanged":true}, "logging":{}"#).replace(r"\u200b", "");
     assert_eq!((got.status, got.text()), (200, expected));
 }
+
+/// Clients read the stream of a GET as events, whatever its type says.
+#[test]
+fn d2_a_stream_without_its_type_is_filtered_too() {
+    let event = r#"data: {"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{"messages":[]}}"#;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
+    let passing = r#"data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let (desk, _next) = Desk::start(vec![format!("{head}{event}\n\n{passing}\n\n").into_bytes()]);
+    let mut raw = desk.rig.tunnel(&desk.gateway, "desk.test:443");
+    let head = "Host: desk.test\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n";
+    raw.send(format!("GET /mcp HTTP/1.1\r\n{head}\r\n").as_bytes());
+    let text = raw.answer().text();
+    assert!(text.contains(passing) && !text.contains("sampling"), "{text}");
+}

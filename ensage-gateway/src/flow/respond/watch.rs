@@ -115,8 +115,10 @@ impl Watch {
     }
 
     fn learn(&mut self) {
+        // Taken in any case: what nobody remembers is not kept either.
+        let told = self.observer.take_given();
         if let Some((given, provider)) = &self.given {
-            given.learn(provider, self.observer.take_given());
+            given.learn(provider, told);
         }
     }
 }

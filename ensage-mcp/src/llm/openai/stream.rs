@@ -3,8 +3,8 @@
 use super::completion::{error_name, update};
 use super::{CALLS_MAX, Calls};
 use crate::json::Node;
-use crate::llm::StoredKind;
 use crate::llm::seen::{Needs, Notes, cut};
+use crate::llm::{Activity, StoredKind};
 
 /// Events that are nothing but a piece of an item that has begun, as nearly all are.
 const PIECES: [&str; 6] = [
@@ -167,9 +167,10 @@ fn item(notes: &mut Notes, calls: &mut Calls, index: Option<u64>, item: &Node<'_
             }
         }
         Runner::Provider(needs) => {
-            if fresh {
-                let name = text("name").or_else(|| text("server_label"));
-                notes.activity(kind, name, needs);
+            let name = text("name").or_else(|| text("server_label"));
+            match fresh {
+                true => notes.activity(kind, name, needs),
+                false => notes.hold(&Activity { kind: cut(kind), name: name.map(cut), needs }),
             }
         }
     }

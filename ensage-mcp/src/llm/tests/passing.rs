@@ -205,3 +205,25 @@ fn what_a_provider_keeps_is_told_as_it_comes() {
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(513));
     assert_eq!(given(Dialect::Responses, &long), []);
 }
+
+#[test]
+fn e5_an_item_that_becomes_another_one_is_held_to_what_was_asked_again() {
+    let request = r#"{"model":"m","input":"x"}"#;
+    let event = |kind: &str, item: &str| {
+        format!("data: {{\"type\":\"response.output_item.{kind}\",\"output_index\":0,\"item\":{item}}}\n\n")
+    };
+    let first = event("added", r#"{"type":"message"}"#);
+    let stream = format!("{first}{}", event("done", r#"{"type":"mcp_call","server_label":"x"}"#));
+    let told = against(Dialect::Responses, request, Framing::Sse, &stream);
+    assert_eq!(told, (first.len() as u64, Some("mcp_call".to_owned())));
+}
+
+#[test]
+fn ids_that_nobody_asks_for_are_not_kept_without_end() {
+    let mut observer = Observer::new(Dialect::Responses, Framing::Sse);
+    for n in 0..5000 {
+        let event = format!("data: {{\"type\":\"response.in_progress\",\"response\":{{\"id\":\"r{n}\"}}}}\n\n");
+        observer.feed(event.as_bytes());
+    }
+    assert_eq!(observer.take_given().len(), 4096);
+}
