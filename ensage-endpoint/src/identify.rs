@@ -57,8 +57,15 @@ impl Agent {
     /// another program, and each of the two has the files of the other.
     pub fn is_forked_from(&self, other: &Self) -> bool {
         let defined = self.by == RootBy::Definition && other.by == RootBy::Definition;
-        let root = other.root.key();
-        defined && self.name == other.name && self.client.iter().any(|process| process.key() == root)
+        // From this one's root up to the other's, all run the same program: one between them that runs another has
+        // started a new agent.
+        let own = self.client.iter().skip_while(|process| process.key() != self.root.key());
+        let mut line = own.take_while(|process| process.key() != other.root.key());
+        let same = |process: &Process| {
+            process.exe.is_some() && process.exe == other.root.exe && process.script == other.root.script
+        };
+        let descends = self.client.iter().any(|process| process.key() == other.root.key());
+        defined && self.name == other.name && descends && line.all(same)
     }
 }
 

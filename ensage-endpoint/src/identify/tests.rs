@@ -14,7 +14,11 @@ fn chain(pids: &[u32]) -> Chain {
                 3 => "/ab",
                 _ => "/other",
             };
-            process(*pid, parent(at), exe, None)
+            let mut process = process(*pid, parent(at), exe, None);
+            if let Some(exe) = &mut process.exe {
+                exe.id = (1, u64::from(pid / 10));
+            }
+            process
         })
         .collect();
     let process = all.remove(0);
@@ -82,6 +86,7 @@ fn a_registered_root_decides_the_session() {
 fn g1_twin_an_agent_that_forks_is_one_until_its_child_is_another_program() {
     check(&[&[10, 1], &[11, 10, 1]], &[], "a@10/10");
     check(&[&[50, 10, 1], &[12, 11, 10, 1]], &[], "a@10/12");
+    check(&[&[10, 1], &[11, 50, 10, 1]], &[], "owners 2");
     check(&[&[11, 10, 1], &[50, 10, 1]], &[], "a@10/11");
     check(&[&[10, 1], &[20, 10, 1]], &[], "owners 2");
     check(&[&[10, 1], &[11, 1]], &[], "owners 2");

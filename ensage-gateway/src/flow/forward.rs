@@ -148,8 +148,9 @@ pub(crate) async fn send(conn: &Conn, x: &mut Exchange, member: &Member, outboun
                         continue;
                     }
                 };
-                let answered = until_shown(conn, x, shown, Some(due), pin!(call.answer(&shared.handle))).await?;
-                match answered {
+                let answered = until_shown(conn, x, shown, Some(due), pin!(call.answer(&shared.handle))).await;
+                // A connection on which nothing comes must not hold up whoever asks next.
+                match answered.inspect_err(|_| shared.handle.close())? {
                     Ok(response) => {
                         x.takes_over();
                         return Ok(Answer {

@@ -192,10 +192,11 @@ fn taken(shared: &Arc<Shared>, accepted: Accepted) -> Option<(Incoming, Client)>
         Accepted::Tcp(stream, client) => {
             let local = stream.local_addr().ok()?;
             let stream = stream.into_std().ok()?;
-            Some((
-                Incoming::Tcp(stream, client, local),
-                Client::Holds { at: client, socket: shared.peers.socket(client, local) },
-            ))
+            let socket = shared.peers.socket(client, local);
+            // A connection that was reset may still be read, and its client's port is free: what was found there could be
+            // the socket of somebody else. No two that live have the same addresses.
+            stream.peer_addr().ok()?;
+            Some((Incoming::Tcp(stream, client, local), Client::Holds { at: client, socket }))
         }
         Accepted::Unix(stream) => {
             let stream = stream.into_std().ok()?;

@@ -104,8 +104,13 @@ impl Owners {
 impl Shared {
     /// Looks at all connections on a thread of its own, where one is new or it is `time` to.
     pub(super) fn look_at_owners(self: &Arc<Self>, time: bool) {
+        if self.owners.looks.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Only a look that begins is one that was due.
         let due = self.owners.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| due.checked_sub(1)).is_ok();
-        if !(due || time) || self.owners.looks.swap(true, Ordering::AcqRel) {
+        if !(due || time) {
+            self.owners.looks.store(false, Ordering::Release);
             return;
         }
         let shared = self.clone();

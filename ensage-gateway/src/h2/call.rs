@@ -63,6 +63,8 @@ where
         .max_header_list_size(u32::try_from(limits.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(FRAMES_BUDGET)
+        // Clients that leave reset streams, and what their upstream still sends of those breaks no rule.
+        .max_local_error_reset_streams(None)
         .handshake::<_, Bytes>(cork.clone());
     let (send, mut conn) = opened(opening, &cork).await?;
     let conn = poll_fn(move |cx| {
@@ -79,7 +81,13 @@ where
 impl Handle {
     /// True while one more request may be sent at once.
     pub(crate) fn has_room(&self) -> bool {
-        !self.is_closed() && self.active.get() < self.send.borrow().current_max_send_streams()
+        let most = self.send.borrow().current_max_send_streams().min(STREAMS as usize);
+        !self.is_closed() && self.active.get() < most
+    }
+
+    /// Takes no more requests: those that are under way go on.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
     }
 
     /// True once it takes no more requests.
