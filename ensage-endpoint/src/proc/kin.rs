@@ -160,6 +160,8 @@ mod tests {
         while Process::read(outer.id()).unwrap().base_name() != Some("cat") {
             std::thread::yield_now();
         }
+        // While it is still in its first turn on a CPU, its clock may not have moved yet.
+        asleep(outer.id());
         let found = kin.chain(read()).unwrap();
         assert_eq!((found.ancestors[0].pid, found.ancestors[0].base_name()), (outer.id(), Some("cat")));
 
