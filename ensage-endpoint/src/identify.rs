@@ -59,13 +59,12 @@ impl Agent {
         let defined = self.by == RootBy::Definition && other.by == RootBy::Definition;
         // From this one's root up to the other's, all run the same program: one between them that runs another has
         // started a new agent.
-        let own = self.client.iter().skip_while(|process| process.key() != self.root.key());
-        let mut line = own.take_while(|process| process.key() != other.root.key());
-        let same = |process: &Process| {
-            process.exe.is_some() && process.exe == other.root.exe && process.script == other.root.script
-        };
-        let descends = self.client.iter().any(|process| process.key() == other.root.key());
-        defined && self.name == other.name && descends && line.all(same)
+        let root = &other.root;
+        let same =
+            |process: &Process| process.exe.is_some() && process.exe == root.exe && process.script == root.script;
+        let mut line = self.client.iter().skip_while(|process| process.key() != self.root.key());
+        let end = line.find(|process| process.key() == root.key() || !same(process));
+        defined && self.name == other.name && end.is_some_and(|process| process.key() == root.key())
     }
 }
 
