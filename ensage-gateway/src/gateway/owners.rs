@@ -22,7 +22,6 @@ pub(crate) struct Owner {
     /// Absent for a Unix socket, which is of who connected it as long as that lives.
     socket: Option<Socket>,
     process: ProcessKey,
-    root: ProcessKey,
     /// Absent without an agent.
     agent: Option<Box<Agent>>,
 }
@@ -49,12 +48,12 @@ struct Held {
 impl Owner {
     /// `None` for a client that is refused anyway.
     pub(super) fn of(socket: Option<Socket>, identity: &Identity) -> Option<Self> {
-        let (process, root, agent) = match identity {
-            Identity::Agent(agent) => (agent.client.process.key(), agent.root.key(), Some(agent.clone())),
-            Identity::Unattributed(client) => (client.process.key(), client.process.key(), None),
+        let (process, agent) = match identity {
+            Identity::Agent(agent) => (agent.client.process.key(), Some(agent.clone())),
+            Identity::Unattributed(client) => (client.process.key(), None),
             Identity::AmbiguousAgent { .. } | Identity::AmbiguousOwners(_) => return None,
         };
-        Some(Self { socket, process, root, agent })
+        Some(Self { socket, process, agent })
     }
 
     /// Returns when the connection belongs to somebody else, too.
@@ -68,15 +67,20 @@ impl Owner {
         held.lost.notified().await;
     }
 
+    /// Whose session this is: the agent's root, or else the client itself.
+    fn root(&self) -> ProcessKey {
+        self.agent.as_ref().map_or(self.process, |agent| agent.root.key())
+    }
+
     /// Whether a holder is of this identity: it has the same root. Of a client without an agent so is who inherited the
     /// socket from it.
     fn is_of(&self, chain: Chain, rules: &Rules<'_>) -> bool {
         match identify(vec![chain], rules) {
             Identity::Agent(agent) => {
-                agent.root.key() == self.root || self.agent.as_ref().is_some_and(|own| agent.is_forked_from(own))
+                agent.root.key() == self.root() || self.agent.as_ref().is_some_and(|own| agent.is_forked_from(own))
             }
             Identity::Unattributed(client) => {
-                self.root == self.process && client.iter().any(|process| process.key() == self.process)
+                self.root() == self.process && client.iter().any(|process| process.key() == self.process)
             }
             Identity::AmbiguousAgent { .. } | Identity::AmbiguousOwners(_) => false,
         }
